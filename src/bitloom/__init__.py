@@ -1,0 +1,1 @@
+"""bitloom: quantized neural networks as hardware, bit for bit."""
