@@ -1,0 +1,23 @@
+"""The integer graph: values, nodes, operators, their text form, and the checks that keep a graph well formed."""
+
+from bitloom.ir.graph import Graph, Node, Value
+from bitloom.ir.operator import Cost, Example, Lowered, Operator, SourceNode, operators, register
+from bitloom.ir.types import FLOAT32, ElementType, FloatType, Quantization, TensorType
+
+__all__ = [
+    "FLOAT32",
+    "Cost",
+    "ElementType",
+    "Example",
+    "FloatType",
+    "Graph",
+    "Lowered",
+    "Node",
+    "Operator",
+    "Quantization",
+    "SourceNode",
+    "TensorType",
+    "Value",
+    "operators",
+    "register",
+]
