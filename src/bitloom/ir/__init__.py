@@ -2,6 +2,8 @@
 
 from bitloom.ir.graph import Graph, Node, Value
 from bitloom.ir.operator import Cost, Example, Lowered, Operator, SourceNode, operators, register
+from bitloom.ir.parse import parse_graph
+from bitloom.ir.text import print_graph
 from bitloom.ir.types import FLOAT32, ElementType, FloatType, Quantization, TensorType
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "TensorType",
     "Value",
     "operators",
+    "parse_graph",
+    "print_graph",
     "register",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bitloom.arith import IntType
 from bitloom.errors import BitloomError, GraphError
 from bitloom.ir.types import TensorType
 
@@ -24,7 +25,10 @@ class Value:
     Attributes:
         name: unique in its graph.
         type: shape, element type, quantization.
-        data: the elements of a constant, of the type's NumPy dtype and shape (made read-only), else None.
+        data: the elements of a constant, within the type (copied to its dtype, read-only), else None.
+
+    Raises:
+        GraphError: the elements do not have the type's shape or leave its range.
     """
 
     name: str
@@ -34,12 +38,8 @@ class Value:
     def __post_init__(self) -> None:
         if self.data is None:
             return
+        _verify_elements(np.asarray(self.data), self.type, f"tensor '{self.name}'")
         data = np.array(self.data, dtype=self.type.element.dtype, order="C")
-        if data.shape != self.type.shape:
-            raise GraphError(
-                f"constant has shape {list(data.shape)}, its type says {list(self.type.shape)}",
-                where=f"tensor '{self.name}'",
-            )
         data.setflags(write=False)
         object.__setattr__(self, "data", data)
 
@@ -101,6 +101,9 @@ class Node:
 class Graph:
     """A network: values and nodes in an order in which they can be computed.
 
+    Values are kept in reading order whatever the order they are given in, so that equal networks are equal graphs:
+    inputs, then for each node the constants it is first to read and its results, then constants nothing reads.
+
     Attributes:
         name: of the network.
         inputs: names of the values given from outside.
@@ -117,6 +120,7 @@ class Graph:
 
     def __post_init__(self) -> None:
         _verify(self)
+        object.__setattr__(self, "values", _in_reading_order(self))
 
     @cached_property
     def _by_name(self) -> Mapping[str, Value]:
@@ -173,6 +177,14 @@ class Graph:
         return tensors
 
 
+def _in_reading_order(graph: Graph) -> tuple[Value, ...]:
+    order = dict.fromkeys(graph.inputs)
+    for node in graph.nodes:
+        order.update(dict.fromkeys((*node.inputs, *node.outputs)))
+    order.update(dict.fromkeys(value.name for value in graph.values))
+    return tuple(graph.value(name) for name in order)
+
+
 def _verify(graph: Graph) -> None:
     """Check names, order, constants and every operator's shape and type rule."""
     _reject_duplicates((value.name for value in graph.values), "tensor")
@@ -181,8 +193,14 @@ def _verify(graph: Graph) -> None:
     for name in (*graph.inputs, *graph.outputs):
         if name not in known:
             raise GraphError(f"graph '{graph.name}' names the unknown tensor '{name}'")
+    _reject_duplicates(graph.inputs, "input")
+    for name in graph.inputs:
+        if graph.value(name).is_constant:
+            raise GraphError(f"the input '{name}' is a constant", where=f"graph '{graph.name}'")
     available = set(graph.inputs) | {value.name for value in graph.values if value.is_constant}
     for node in graph.nodes:
+        if not node.outputs:
+            raise GraphError("makes no tensor", where=node.where)
         for name in node.inputs:
             if name not in available:
                 raise GraphError(f"reads '{name}' before anything makes it", where=node.where)
@@ -191,9 +209,9 @@ def _verify(graph: Graph) -> None:
                 raise GraphError(f"makes '{name}', which is unknown or made already", where=node.where)
         available.update(node.outputs)
         _verify_types(graph, node)
-    for name in graph.outputs:
-        if name not in available:
-            raise GraphError(f"nothing makes the output '{name}'", where=f"graph '{graph.name}'")
+    for value in graph.values:
+        if value.name not in available:
+            raise GraphError(f"nothing makes the tensor '{value.name}'", where=f"graph '{graph.name}'")
 
 
 def _verify_types(graph: Graph, node: Node) -> None:
@@ -201,11 +219,28 @@ def _verify_types(graph: Graph, node: Node) -> None:
         expected = node.operator.infer(graph.operands(node))
     except BitloomError as error:
         raise type(error)(error.what, where=error.where or node.where, remedy=error.remedy) from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # A file can hold operands that no operator foresees, such as too few.
+        raise GraphError(f"{node.operator.name} does not take these operands: {error}", where=node.where) from error
     declared = [(value.type.shape, value.type.element) for value in graph.results(node)]
     if list(expected) != declared:
         said = ", ".join(f"{element}{list(shape)}" for shape, element in declared)
         found = ", ".join(f"{element}{list(shape)}" for shape, element in expected)
         raise GraphError(f"{node.operator.name} makes {found}, the graph says {said}", where=node.where)
+
+
+def _verify_elements(data: npt.NDArray[Any], tensor_type: TensorType, where: str) -> None:
+    """Check the elements given for a constant: converting would wrap or cut them silently."""
+    if data.shape != tensor_type.shape:
+        raise GraphError(f"constant has shape {list(data.shape)}, its type says {list(tensor_type.shape)}", where=where)
+    element = tensor_type.element
+    if not isinstance(element, IntType):
+        return
+    if data.dtype.kind not in "iub":
+        raise GraphError(f"constant holds {data.dtype} elements, its type says {element}", where=where)
+    low, high = int(data.min()), int(data.max())
+    if not element.contains(low, high):
+        raise GraphError(f"constant holds {low} to {high}, its type says {element}", where=where)
 
 
 def _reject_duplicates(names: Iterable[str], what: str) -> None:

@@ -17,6 +17,10 @@ class FloatType:
 
     bits: int = 32
 
+    def __post_init__(self) -> None:
+        if self.bits != 32:
+            raise GraphError(f"a float type has 32 bits, not {self.bits}")
+
     @property
     def dtype(self) -> np.dtype[np.float32]:
         """The NumPy type."""
@@ -99,6 +103,14 @@ class TensorType:
     def __post_init__(self) -> None:
         if any(dimension < 1 for dimension in self.shape):
             raise GraphError(f"shape {list(self.shape)} has a dimension that is not positive")
+        if self.quantization is not None and self.quantization.axis is not None:
+            self._check_axis(self.quantization.axis, len(self.quantization.scales))
+
+    def _check_axis(self, axis: int, scales: int) -> None:
+        if not 0 <= axis < len(self.shape):
+            raise GraphError(f"quantization axis {axis} is none of the {len(self.shape)} of shape {list(self.shape)}")
+        if scales != self.shape[axis]:
+            raise GraphError(f"{scales} quantization scales for {self.shape[axis]} indices of axis {axis}")
 
     @property
     def size(self) -> int:
