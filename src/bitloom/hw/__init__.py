@@ -1,0 +1,1 @@
+"""Circuits in PyRTL that know widths and shapes, not networks: streams, arithmetic units, memories, buses."""

@@ -1,0 +1,193 @@
+"""Dot products: lanes of multipliers in chains, and accumulators.
+
+Each of `pe` processing elements multiplies `simd` activations by `simd` weights per cycle and adds the products.
+Adding goes along a chain, one register after each addition, so that every lane is one multiplier slice with the
+adder inside it:
+
+```
+   x0,w0 ──▶ × ──▶ [m0] ──▶ + ──▶ [p0]                lane 0 now
+   x1,w1 ─[d]─▶ × ─▶ [m1] ──────▶ + ──▶ [p1]          lane 1 a cycle later
+   x2,w2 ─[d]─[d]─▶ × ─▶ [m2] ───────▶ + ──▶ [p2]     lane 2 two cycles later ──▶ sum
+```
+
+Chains are at most `CHAIN_LENGTH` long; the sums of several chains are added in a pipelined tree. The activations'
+delays are shared by all processing elements; the weights' delays are made by delaying the memory addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyrtl
+from pyrtl import Register, WireVector, select
+
+from bitloom.arith import Interval, IntType
+from bitloom.hw.memory import field, pack_words, registered_rom
+from bitloom.hw.registers import constant, delayed, signed_sum
+
+CHAIN_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class LanePlan:
+    """Where each lane sits: which chain, and how many cycles its operands are delayed.
+
+    Attributes:
+        chains: lane indices of each chain, in order.
+        delays: cycles, per lane.
+        sum_latency: cycles from operands registered without delay to the registered sum of all lanes.
+    """
+
+    chains: tuple[tuple[int, ...], ...]
+    delays: tuple[int, ...]
+    sum_latency: int
+
+    @classmethod
+    def of(cls, simd: int) -> LanePlan:
+        """Chains of nearly equal length; shorter ones start later so that all end together."""
+        count = -(-simd // CHAIN_LENGTH)
+        chains = tuple(tuple(int(lane) for lane in part) for part in np.array_split(np.arange(simd), count))
+        longest = max(len(chain) for chain in chains)
+        delays = [0] * simd
+        for chain in chains:
+            for position, lane in enumerate(chain):
+                delays[lane] = longest - len(chain) + position
+        tree_levels = (count - 1).bit_length()
+        chain_latency = 1 if simd == 1 else 1 + longest
+        return cls(chains, tuple(delays), chain_latency + tree_levels)
+
+
+def signed_operand(value: WireVector, element: IntType) -> WireVector:
+    """A value as two's complement: unsigned ones get a zero on top."""
+    return value if element.signed else pyrtl.concat(pyrtl.Const(0, 1), value)
+
+
+def dot_products(
+    name: str,
+    activations: Sequence[WireVector],
+    element: IntType,
+    weights: npt.NDArray[np.int64],
+    address: WireVector,
+) -> tuple[list[WireVector], int]:
+    """The sums of products of one beat, for every processing element.
+
+    Args:
+        name: prefix of the signals.
+        activations: `simd` wires, valid in the same cycle as `address`.
+        element: their type.
+        weights: int64, shape (words, pe, simd): what each address multiplies by.
+        address: which word, one cycle before the activations' registers are loaded.
+
+    Returns:
+        One signed sum per processing element, and the cycles from `address` to the registered sums.
+    """
+    _, elements, simd = weights.shape
+    plan = LanePlan.of(simd)
+    weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
+    lane_weights = _read_weights(name, weights, weight_bits, address, plan)
+    operands = []
+    for lane, activation in enumerate(activations):
+        register = Register(activation.bitwidth, f"{name}_x{lane}")
+        register.next <<= delayed(activation, plan.delays[lane], f"{name}_x{lane}")
+        operands.append(signed_operand(register, element))
+    extremes = Interval(element.minimum, element.maximum)
+    sums = []
+    for index in range(elements):
+        chain_sums = [
+            _chain(f"{name}_pe{index}", chain, operands, lane_weights[index], weights[:, index], extremes)
+            for chain in plan.chains
+        ]
+        sums.append(_tree(f"{name}_pe{index}", chain_sums))
+    return sums, 1 + plan.sum_latency
+
+
+def _read_weights(
+    name: str, weights: npt.NDArray[np.int64], bits: int, address: WireVector, plan: LanePlan
+) -> list[list[WireVector]]:
+    """Weights by [processing element][lane]: one memory for all lanes that share a delay."""
+    _, elements, simd = weights.shape
+    lanes: list[list[WireVector]] = [[pyrtl.Const(0, 1)] * simd for _ in range(elements)]
+    delayed_address = address
+    for delay in range(max(plan.delays) + 1):
+        if delay:
+            delayed_address = delayed(delayed_address, 1, f"{name}_address_{delay}")
+        together = [lane for lane in range(simd) if plan.delays[lane] == delay]
+        if not together:
+            continue
+        words = [pack_words(word.tolist(), bits) for word in weights[:, :, together].reshape(len(weights), -1)]
+        word = registered_rom(f"{name}_weights{delay}", words, bits * elements * len(together), delayed_address)
+        for index in range(elements):
+            for position, lane in enumerate(together):
+                lanes[index][lane] = field(word, index * len(together) + position, bits)
+    return lanes
+
+
+def _chain(
+    name: str,
+    chain: Sequence[int],
+    operands: Sequence[WireVector],
+    lane_weights: Sequence[WireVector],
+    weights: npt.NDArray[np.int64],
+    extremes: Interval,
+) -> WireVector:
+    """Products added one after another; each register is as wide as the actual weights can make its sum."""
+    total: WireVector | None = None
+    for position, lane in enumerate(chain):
+        product = Register(operands[lane].bitwidth + lane_weights[lane].bitwidth, f"{name}_product{lane}")
+        product.next <<= pyrtl.signed_mult(operands[lane], lane_weights[lane])
+        if len(operands) == 1:
+            return product
+        summed = Register(_sum_bits(weights[:, chain[: position + 1]], extremes), f"{name}_sum{lane}")
+        if total is None:
+            summed.next <<= signed_sum(product, constant(0, 1), summed.bitwidth)
+        else:
+            summed.next <<= signed_sum(total, product, summed.bitwidth)
+        total = summed
+    if total is None:
+        raise AssertionError("a chain has at least one lane")
+    return total
+
+
+def _sum_bits(weights: npt.NDArray[np.int64], extremes: Interval) -> int:
+    """Signed width that holds ``sum_lane x * w`` for every word; weights of shape (words, lanes)."""
+    positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    low = (positive * extremes.low + negative * extremes.high).min()
+    high = (positive * extremes.high + negative * extremes.low).max()
+    return Interval(min(int(low), 0), max(int(high), 0)).signed_bits
+
+
+def _tree(name: str, values: list[WireVector]) -> WireVector:
+    """Add pairs, a register after each level."""
+    level = 0
+    while len(values) > 1:
+        paired = []
+        for position in range(0, len(values), 2):
+            pair = values[position : position + 2]
+            bits = max(value.bitwidth for value in pair) + len(pair) - 1
+            register = Register(bits, f"{name}_tree{level}_{position // 2}")
+            register.next <<= signed_sum(pair[0], pair[1], bits) if len(pair) == 2 else pair[0]
+            paired.append(register)
+        values, level = paired, level + 1
+    return values[0]
+
+
+def accumulator(name: str, term: WireVector, valid: WireVector, first: WireVector, bits: int) -> WireVector:
+    """A sum over beats; a `first` beat starts a new sum.
+
+    The form ``select(first, 0, sum) + term`` lets synthesis use the accumulator inside a DSP slice where the term
+    is a bare product.
+
+    Args:
+        name: of the register.
+        term: what to add, signed.
+        valid: whether there is a term in this cycle.
+        first: whether it starts a sum.
+        bits: width that holds every partial sum.
+    """
+    register = Register(bits, name)
+    kept = select(first, constant(0, bits), register)
+    register.next <<= select(valid, signed_sum(kept, term, bits), register)
+    return register

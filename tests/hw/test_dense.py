@@ -1,0 +1,105 @@
+"""The folded matrix-vector unit against its definition, over foldings, stalls and resets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyrtl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range, narrow
+from bitloom.errors import HardwareError
+from bitloom.hw.dense import DenseShape, dense
+from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.simulate import simulate_stream
+from bitloom.hw.stream import Stream
+
+
+def build(shape, element, output, seed, *, per_channel=False, rounding=Rounding.FLOAT64, weight_limit=127):
+    """A unit in the working block: its ports, and a function that computes what it should give."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    weights = random.integers(-weight_limit, weight_limit, (shape.outputs, shape.depth), endpoint=True)
+    bias = random.integers(-500, 500, shape.outputs)
+    low, high = dot_product_range(weights, bias, Interval(element.minimum, element.maximum))
+    span = float(np.abs([low, high]).max())
+    multipliers = tuple(
+        float(value) for value in random.uniform(0.3, 3.0, shape.outputs if per_channel else 1) * output.maximum / span
+    )
+    reference, zero_point = Rescale(multipliers, rounding), int(random.integers(-3, 4)) if output.signed else 0
+    bounds = Interval(output.minimum, output.maximum)
+    constants = RescaleConstants(bias, narrow(reference, low, high, zero_point, bounds), low, high)
+    pyrtl.reset_working_block()
+    source = Stream.input_ports("source", shape.input_type(element))
+    sink = Stream.output_ports("sink", shape.output_type(output))
+    dense("layer", source, shape, weights, constants, output, pyrtl.Input(1, "reset")).feed(sink)
+
+    def expected(inputs):
+        accumulators = inputs.reshape(len(inputs), shape.rows, shape.depth) @ weights.T + bias
+        return np.clip(reference.apply(accumulators) + zero_point, bounds.low, bounds.high).reshape(len(inputs), -1)
+
+    return source, sink, expected
+
+
+@st.composite
+def shapes(draw):
+    depth, outputs = draw(st.integers(1, 20)), draw(st.integers(1, 12))
+    simd, pe = draw(st.integers(1, depth)), draw(st.integers(1, outputs))
+    fold_beats, folds = -(-depth // simd), -(-outputs // pe)
+    allowed = [r for r in range(1, pe + 1) if -(-pe // r) <= fold_beats and (folds == 1 or pe % r == 0)]
+    return DenseShape(depth, outputs, draw(st.integers(1, 3)), pe, simd, draw(st.sampled_from(allowed)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=shapes(),
+    bits=st.sampled_from([(8, True), (8, False), (1, False), (4, True), (12, True)]),
+    per_channel=st.booleans(),
+    stall=st.sampled_from([0.0, 0.3, 0.8]),
+    seed=st.integers(0, 2**16),
+)
+def test_equals_its_definition_with_any_folding_and_stalls(shape, bits, per_channel, stall, seed):
+    element, output = IntType(*bits), IntType(8)
+    source, sink, expected = build(shape, element, output, seed, per_channel=per_channel)
+    inputs = np.random.default_rng(seed).integers(
+        element.minimum, element.maximum, (4, shape.rows * shape.depth), endpoint=True
+    )
+    run = simulate_stream(inputs, source, sink, stall=stall, seed=seed)
+    np.testing.assert_array_equal(run.tensors, expected(inputs))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        DenseShape(12, 6, 1, pe=6, simd=2, results=1),
+        DenseShape(12, 6, 1, pe=2, simd=4, results=1),
+        DenseShape(16, 5, 1, pe=5, simd=1, results=1),
+        DenseShape(6, 9, 2, pe=3, simd=3, results=3),
+        DenseShape(5, 4, 1, pe=1, simd=5, results=1),
+        DenseShape(9, 4, 1, pe=4, simd=9, results=4),
+    ],
+)
+def test_interval_is_the_cycles_promised(shape):
+    source, sink, expected = build(shape, IntType(8), IntType(8), 1)
+    inputs = np.random.default_rng(0).integers(-128, 128, (12, shape.rows * shape.depth))
+    run = simulate_stream(inputs, source, sink)
+    np.testing.assert_array_equal(run.tensors, expected(inputs))
+    assert run.interval == shape.cycles
+
+
+@pytest.mark.parametrize("reset_cycle", [1, 5, 13, 22, 40])
+def test_reset_at_any_time_leaves_a_working_unit(reset_cycle):
+    shape = DenseShape(10, 6, 1, pe=2, simd=3, results=1)
+    source, sink, expected = build(shape, IntType(8), IntType(8), 7)
+    inputs = np.random.default_rng(3).integers(-128, 128, (4, 10))
+    run = simulate_stream(inputs, source, sink, stall=0.2, seed=reset_cycle, reset_cycles=(reset_cycle,))
+    np.testing.assert_array_equal(run.tensors, expected(inputs))
+
+
+def test_impossible_foldings_are_refused():
+    with pytest.raises(HardwareError, match="pe=5"):
+        DenseShape(4, 4, 1, pe=5, simd=1, results=1)
+    with pytest.raises(HardwareError, match="too few"):
+        DenseShape(4, 4, 1, pe=4, simd=4, results=1)
+    with pytest.raises(HardwareError, match="do not divide"):
+        DenseShape(8, 9, 1, pe=3, simd=2, results=2)
