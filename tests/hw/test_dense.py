@@ -96,6 +96,25 @@ def test_reset_at_any_time_leaves_a_working_unit(reset_cycle):
     np.testing.assert_array_equal(run.tensors, expected(inputs))
 
 
+@pytest.mark.parametrize("rounding", [Rounding.FLOAT64, Rounding.HALF_EVEN])
+def test_halves_that_go_either_way_are_exact(rounding):
+    """0.011 is not a binary fraction: float64 rounds some of its halves to the half and others below it."""
+    shape = DenseShape(1, 2, 1, pe=2, simd=1, results=2)
+    weights, bias, multiplier = np.array([[100], [125]]), np.array([0, 0]), 0.011
+    low, high = dot_product_range(weights, bias, Interval(-2048, 2047))
+    reference = Rescale((multiplier,), rounding)
+    narrowed = narrow(reference, low, high, 0, Interval(-4096, 4095))
+    assert narrowed.exceptions or rounding is Rounding.HALF_EVEN
+    pyrtl.reset_working_block()
+    source = Stream.input_ports("source", shape.input_type(IntType(12)))
+    sink = Stream.output_ports("sink", shape.output_type(IntType(13)))
+    constants = RescaleConstants(bias, narrowed, low, high)
+    dense("layer", source, shape, weights, constants, IntType(13), pyrtl.Input(1, "reset")).feed(sink)
+    inputs = np.arange(-2048, 2048)[:, None]
+    expected = np.clip(reference.apply(inputs @ weights.T), -4096, 4095)
+    np.testing.assert_array_equal(simulate_stream(inputs, source, sink).tensors, expected)
+
+
 def test_impossible_foldings_are_refused():
     with pytest.raises(HardwareError, match="pe=5"):
         DenseShape(4, 4, 1, pe=5, simd=1, results=1)

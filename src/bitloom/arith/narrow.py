@@ -15,12 +15,14 @@ linear conditions on (multiplier, offset):
 `narrow` finds the smallest shift for which integers meet all of them. The result usually has a multiplier of
 half the width of the kernel's 31 bits, so that it fits one DSP slice, and is exact by proof rather than by
 testing. Roundings that treat negative numbers differently (halves away from zero) sometimes need a second
-offset for negative accumulators.
+offset for negative accumulators. And where a multiplier makes exact halves that a rounding sends now up, now down
+(half to even; or a float64 product that is a half only after its own rounding), the halves all go down and the
+accumulators that should have gone up are listed: the circuit adds one there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,8 @@ from bitloom.arith.rescale import Int64Array, Rescale
 from bitloom.errors import ArithmeticDomainError
 
 _MAXIMUM_SHIFT = 48
+# How near a half a step must lie to be one that a rounding may send either way.
+_HALF_TOLERANCE = 2.0**-20
 # A second offset costs a small multiplexer per bit: worth it only if it saves this many multiplier bits.
 _SPLIT_WORTH_BITS = 3
 _UNBOUNDED = np.int64(1) << 60
@@ -64,6 +68,7 @@ class NarrowRescale:
         inputs: the accumulators for which equality is proven.
         active: the accumulators outside which every channel's output has saturated or reached its end, so that a
             circuit may clamp to it first.
+        exceptions: (channel, accumulator) pairs at which one is added to the shifted value; almost always empty.
     """
 
     multipliers: tuple[int, ...]
@@ -73,6 +78,7 @@ class NarrowRescale:
     output: Interval
     inputs: Interval
     active: Interval
+    exceptions: tuple[tuple[int, int], ...] = ()
 
     @property
     def multiplier_bits(self) -> int:
@@ -86,6 +92,9 @@ class NarrowRescale:
         if self.negative_offsets is not None:
             offset = np.where(values < 0, np.array(self.negative_offsets, np.int64), offset)
         shifted = (values * np.array(self.multipliers, np.int64) + offset) >> self.shift
+        for channel, accumulator in self.exceptions:
+            column = shifted[..., channel] if len(self.multipliers) > 1 else shifted
+            column += (values[..., channel] if len(self.multipliers) > 1 else values) == accumulator
         return np.clip(shifted, self.output.low, self.output.high)
 
 
@@ -112,10 +121,12 @@ def narrow(
     real = np.array(rescale.multipliers, np.float64)
     joint = _smallest_shift(steps, real, split=False)
     split = _smallest_shift(steps, real, split=True)
-    if split is None:
+    use_split = joint is None or (split is not None and joint.shift - split.shift >= _SPLIT_WORTH_BITS)
+    chosen = split if use_split else joint
+    if chosen is None:
+        chosen = _smallest_shift(_halves_down(steps, real, zero_point), real, split=True)
+    if chosen is None:
         raise ArithmeticDomainError("no multiply-add-shift of 48 bits equals this rescale on its range")
-    use_split = joint is None or joint.shift - split.shift >= _SPLIT_WORTH_BITS
-    chosen = split if use_split or joint is None else joint
     narrowed = NarrowRescale(
         multipliers=tuple(int(v) for v in chosen.multiplier),
         offsets=tuple(int(v) for v in chosen.offset),
@@ -125,8 +136,24 @@ def narrow(
         inputs=Interval(int(low_bound.min()), int(high_bound.max())),
         active=_active_range(steps, low_bound, high_bound),
     )
+    narrowed = replace(narrowed, exceptions=_exceptions(narrowed, steps))
     _prove(narrowed, steps)
     return narrowed
+
+
+def _halves_down(steps: StepBounds, real: npt.NDArray[np.float64], zero_point: int) -> StepBounds:
+    """The same steps, but those that lie on a half may come one accumulator later."""
+    points, values = steps.at_least
+    distance = points * real[:, None] - (values - zero_point - 0.5)
+    on_half = np.abs(distance) < _HALF_TOLERANCE
+    return replace(steps, at_least=(points + on_half, values))
+
+
+def _exceptions(narrowed: NarrowRescale, steps: StepBounds) -> tuple[tuple[int, int], ...]:
+    """The steps that the linear form reaches one accumulator too late."""
+    points, values = steps.at_least
+    late = steps.at_least_used & (narrowed.apply(points.T).T < values)
+    return tuple((int(channel), int(points[channel, step])) for channel, step in zip(*np.nonzero(late), strict=True))
 
 
 def _active_range(steps: StepBounds, low: Int64Array, high: Int64Array) -> Interval:

@@ -108,6 +108,7 @@ def rescale(
     if narrowed.negative_offsets is not None:
         spread = constants.per_channel(narrowed.negative_offsets)
         negative_offsets = _lane_constants(f"{name}_negative_offset", spread, lanes, group)
+    group_of_biased = delayed(group, 2, f"{name}_group")
     results = []
     for lane, value in enumerate(values):
         prefix = f"{name}_lane{lane}"
@@ -126,10 +127,29 @@ def rescale(
             offset = select(below_zero, negative.sign_extended(bits), offset.sign_extended(bits))
         total = Register(max(constants.total_range.signed_bits, narrowed.shift + 1), f"{prefix}_total")
         total.next <<= signed_sum(product, offset, total.bitwidth)
+        shifted = total[narrowed.shift :]
+        late = _exception(constants, biased, group_of_biased, lane, lanes)
+        if late is not None:
+            one = delayed(late, 2, f"{prefix}_exception").zero_extended(2)
+            shifted = signed_sum(shifted, one, shifted.bitwidth + 1)
         result = Register(output.bits, f"{prefix}_output")
-        result.next <<= clamp(total[narrowed.shift :], narrowed.output, output)
+        result.next <<= clamp(shifted, narrowed.output, output)
         results.append(result)
     return results
+
+
+def _exception(
+    constants: RescaleConstants, biased: WireVector, group: WireVector, lane: int, lanes: int
+) -> WireVector | None:
+    """Whether the value is one of the listed accumulators of its channel; None if no channel of the lane has any."""
+    shared = len(constants.narrowed.multipliers) == 1
+    matches = []
+    for channel, accumulator in constants.narrowed.exceptions:
+        hit = biased == constant(accumulator, biased.bitwidth)
+        if not shared and channel % lanes != lane:
+            continue
+        matches.append(hit if shared else hit & (group == channel // lanes))
+    return pyrtl.rtl_any(*matches) if matches else None
 
 
 def clamp(value: WireVector, bounds: Interval, output: IntType) -> WireVector:
