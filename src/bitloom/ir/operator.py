@@ -92,11 +92,13 @@ class Operator(ABC):
         name: of the operator in the text form.
         tflite: builtin operator names it is spelled with in TFLite files.
         summary: one line for the generated operator table.
+        float_edge: whether it may read or make float32 tensors, as the conversions at a graph's edges do.
     """
 
     name: ClassVar[str]
     tflite: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str] = ""
+    float_edge: ClassVar[bool] = False
 
     @abstractmethod
     def infer(self, inputs: Sequence[Value]) -> tuple[tuple[tuple[int, ...], ElementType], ...]:
@@ -133,6 +135,18 @@ class Operator(ABC):
             UnsupportedError: the node uses something this operator does not support.
         """
         raise UnsupportedError(f"{source.kind} cannot be read from this format", where=source.where)
+
+    def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
+        """The TFLite node that `lower` makes this operator from; the default suits operators without options.
+
+        Operands that `lower` turns into attributes come back as constants, whose names need not be unique.
+
+        Raises:
+            UnsupportedError: TFLite cannot say this.
+        """
+        if len(self.tflite) != 1:
+            raise UnsupportedError(f"{self.name} has no form in TFLite files")
+        return SourceNode(self.tflite[0], {}, tuple(inputs), tuple(outputs), self.name)
 
     @classmethod
     @abstractmethod
