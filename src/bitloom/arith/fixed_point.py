@@ -96,15 +96,15 @@ def exponential(values: npt.ArrayLike, integer_bits: int) -> Int64Array:
 
 
 def _exponential_of_rest(values: Int64Array) -> Int64Array:
-    """``exp(x)`` for x in [-1/4, 0), Q0.31: ``c + c * (x' + x'^2/2 + x'^3/6 + x'^4/24)``, c = exp(-1/8), x' = x + 1/8."""
-    x = values + (1 << 28)
-    square = multiply_high(x, x)
-    cube = multiply_high(square, x)
+    """``exp(x)`` for x in [-1/4, 0), Q0.31: ``c + c * (z + z^2/2 + z^3/6 + z^4/24)`` z = x + 1/8, c = exp(-1/8)."""
+    z = values + (1 << 28)
+    square = multiply_high(z, z)
+    cube = multiply_high(square, z)
     fourth = multiply_high(square, square)
     cubic_and_quartic = multiply_high(divide_by_power(fourth, 2) + cube, fixed(1 / 3, 0))
     series = divide_by_power(cubic_and_quartic + square, 1)
     constant = fixed(math.exp(-1 / 8), 0)
-    return constant + multiply_high(constant, x + series)
+    return constant + multiply_high(constant, z + series)
 
 
 def one_over_one_plus(values: npt.ArrayLike) -> Int64Array:

@@ -1,19 +1,73 @@
-"""What operator files share to state their examples."""
+"""What operator files share: rules for elementwise operands, domain checks, and the statement of examples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitloom.ir import Example, Graph, Node, Operator, SourceNode, Value
+from bitloom.arith import IntType, Rescale
+from bitloom.errors import GraphError, UnsupportedError
+from bitloom.ir import Example, Graph, Node, Operator, Quantization, SourceNode, Value
 
 
 def random_integers(shape: tuple[int, ...], low: int, high: int, seed: int) -> npt.NDArray[np.int64]:
     """Integers from `low` to `high`, both included, the same for the same seed on every machine."""
     return np.random.Generator(np.random.PCG64(seed)).integers(low, high, shape, endpoint=True)
+
+
+def single_precision(value: float) -> float:
+    """The binary32 number nearest `value`: files hold scales in that precision."""
+    return float(np.float32(value))
+
+
+def require_element(operand: Value, element: IntType) -> None:
+    """Check that an operand has the element type its operator was made for.
+
+    Raises:
+        GraphError: it has another.
+    """
+    if operand.type.element != element:
+        raise GraphError(f"operand '{operand.name}' is {operand.type.element}, the operator takes {element}")
+
+
+def require_kinds(source: SourceNode, kinds: Iterable[tuple[str, str]]) -> None:
+    """Check a node's first operand and first result against the (input, output) types a kernel has.
+
+    Raises:
+        UnsupportedError: the kernel lacks this pair of types.
+    """
+    found = (str(source.operand(0).type.element), str(source.outputs[0].type.element))
+    allowed = sorted(kinds)
+    if found not in allowed:
+        said = ", ".join(f"{given} to {made}" for given, made in allowed)
+        raise UnsupportedError(f"{source.kind} from {found[0]} to {found[1]}; supported: {said}", where=source.where)
+
+
+def require_int32(rescale: Rescale, low: int, high: int, zero_point: int) -> None:
+    """Check that a rescale stays within int32, beyond which the reference kernels' answer is undefined.
+
+    Args:
+        rescale: with one multiplier and a fixed-point rounding.
+        low: the smallest value to rescale.
+        high: the largest.
+        zero_point: added to the result.
+
+    Raises:
+        UnsupportedError: a value leaves int32, before or after.
+    """
+    _, shift = rescale.fixed_point()
+    ends = [low << max(int(shift[0]), 0), high << max(int(shift[0]), 0)]
+    if all(-(2**31) <= end < 2**31 for end in ends):
+        ends = (rescale.apply([low, high]) + zero_point).tolist()
+    if not all(-(2**31) <= end < 2**31 for end in ends):
+        raise UnsupportedError(
+            f"rescaling by {rescale.multipliers[0]:g} leaves int32, where the reference kernel's answer is undefined",
+            remedy="check the scales of the input and the output",
+        )
 
 
 def example_graph(
@@ -34,16 +88,29 @@ def example_graph(
         result: the value it makes.
         attributes: options by the format's names.
     """
-    lowered = operator.lower(SourceNode(kind, attributes or {}, tuple(operands), (result,), name))
-    present = tuple(value for value in operands if value is not None)
-    node = Node(f"{operator.name}_0", lowered.operator, lowered.inputs, (result.name,))
+    rounded = tuple(None if value is None else _single_precision_value(value) for value in operands)
+    result = _single_precision_value(result)
+    lowered = operator.lower(SourceNode(kind, attributes or {}, rounded, (result,), name))
+    made = lowered.operator.name
+    node = Node(f"{made}_0", lowered.operator, lowered.inputs, (result.name,))
+    read = tuple(value for value in rounded if value is not None and value.name in lowered.inputs)
     return Example(
         name,
         Graph(
             name=name,
-            inputs=tuple(value.name for value in present if not value.is_constant),
+            inputs=tuple(value.name for value in read if not value.is_constant),
             outputs=(result.name,),
-            values=(*present, result),
+            values=(*read, result),
             nodes=(node,),
         ),
     )
+
+
+def _single_precision_value(value: Value) -> Value:
+    """The value with its scales as a file would hold them."""
+    quantization = value.type.quantization
+    if quantization is None:
+        return value
+    scales = tuple(single_precision(scale) for scale in quantization.scales)
+    rounded = Quantization(scales, quantization.zero_points, quantization.axis)
+    return replace(value, type=replace(value.type, quantization=rounded))
