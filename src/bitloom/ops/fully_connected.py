@@ -9,21 +9,26 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from pyrtl import WireVector
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_matmul
 from bitloom.arith.narrow import NarrowRescale, narrow
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Cost, Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value, register
+from bitloom.hw.dense import DenseShape, accumulator_bits, dense
+from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, dsp_slices
 from bitloom.ops.support import example_graph, random_integers
 
 
 @register
 @dataclass(frozen=True)
-class FullyConnected(Operator):
+class FullyConnected(StreamingOperator):
     """``clamp(rescale(sum_k (x[k] - zx) * (w[n, k] - zw) + b[n]) + zy)``.
 
     Operands: x of any shape whose size is a multiple of K; constant weights (N, K); optional constant bias (N,).
@@ -100,6 +105,10 @@ class FullyConnected(Operator):
             f"accumulator {bounds} {bounds.type}",
             f"rescale by {terms.narrowed.multiplier_bits}-bit multiplier >> {terms.narrowed.shift}",
         )
+
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """The folded matrix-vector unit."""
+        return DenseCircuit(DenseTerms(self, operands))
 
     @classmethod
     def lower(cls, source: SourceNode) -> Lowered:
@@ -193,17 +202,108 @@ class DenseTerms:
         """The bias with the input zero point multiplied in: ``b[n] - zx * sum_k w[n, k]``, shape (N,)."""
         return self.bias - self.operator.input_zero_point * self.weights.sum(axis=1)
 
+    @property
+    def element(self) -> IntType:
+        """The input's type."""
+        return self.operands[0].type.integer
+
     @cached_property
     def accumulator_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The exact low and high accumulator of each output, shape (N,)."""
-        element = self.operands[0].type.integer
-        return dot_product_range(self.weights, self.folded_bias, Interval(element.minimum, element.maximum))
+        extremes = Interval(self.element.minimum, self.element.maximum)
+        return dot_product_range(self.weights, self.folded_bias, extremes)
 
     @cached_property
     def narrowed(self) -> NarrowRescale:
         """The rescale as the narrowest multiply-add-shift."""
         low, high = self.accumulator_bounds
         return narrow(self.operator.rescale, low, high, self.operator.output_zero_point, self.operator.activation)
+
+    @cached_property
+    def constants(self) -> RescaleConstants:
+        """What the rescale circuit needs."""
+        low, high = self.accumulator_bounds
+        return RescaleConstants(self.folded_bias, self.narrowed, low, high)
+
+
+@dataclass(frozen=True)
+class DenseCircuit(StreamingCircuit):
+    """The folded matrix-vector unit of a dense layer.
+
+    Attributes:
+        terms: the layer's constants.
+    """
+
+    terms: DenseTerms
+
+    def foldings(self) -> Iterable[Folding]:
+        """Every split of outputs and inputs that no smaller one equals, with enough results to keep up."""
+        terms = self.terms
+        for pe in useful_parts(terms.outputs):
+            folds = -(-terms.outputs // pe)
+            for simd in useful_parts(terms.depth):
+                least = -(-pe // -(-terms.depth // simd))
+                for results in range(least, pe + 1):
+                    if pe % results == 0 or (folds == 1 and results == least):
+                        yield Folding(pe, simd, results)
+
+    def estimate(self, folding: Folding) -> Estimate:
+        """One DSP slice per lane, and what the rescale's product needs."""
+        terms, shape = self.terms, self._shape(folding)
+        words, word_bits = shape.folds * shape.fold_beats, self._weight_bits * shape.multipliers
+        return Estimate(
+            cycles=shape.cycles,
+            multipliers=shape.multipliers * dsp_slices(self._operand_bits, self._weight_bits),
+            other_multipliers=shape.results
+            * dsp_slices(terms.constants.range.signed_bits, terms.narrowed.multiplier_bits + 1),
+            memory_bits=words * word_bits,
+            logic=(
+                word_bits * -(-words // 64)
+                + shape.pe * self._sum_bits * (1 + (shape.simd > 1) - (shape.serial_beats == 1))
+                + (2 * terms.depth * terms.element.bits // 32 if shape.folds > 1 else 0)
+                + 150 * shape.results
+            ),
+        )
+
+    def input_type(self, folding: Folding) -> StreamType:
+        """Rows of K elements."""
+        return self._shape(folding).input_type(self.terms.element)
+
+    def output_type(self, folding: Folding) -> StreamType:
+        """Rows of N elements."""
+        return self._shape(folding).output_type(self.terms.operator.output)
+
+    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:
+        """See `bitloom.hw.dense.dense`."""
+        terms = self.terms
+        shape, output = self._shape(folding), terms.operator.output
+        return dense(name, stream, shape, terms.weights, terms.constants, output, reset)
+
+    def _shape(self, folding: Folding) -> DenseShape:
+        terms = self.terms
+        rows = terms.operands[0].type.size // terms.depth
+        return DenseShape(terms.depth, terms.outputs, rows, folding.pe, folding.simd, folding.results)
+
+    @cached_property
+    def _weight_bits(self) -> int:
+        return Interval(int(self.terms.weights.min()), int(self.terms.weights.max())).signed_bits
+
+    @cached_property
+    def _sum_bits(self) -> int:
+        return accumulator_bits(self.terms.weights, self.terms.element)
+
+    @property
+    def _operand_bits(self) -> int:
+        return self.terms.element.bits + (not self.terms.element.signed)
+
+
+def useful_parts(total: int) -> list[int]:
+    """The part sizes that cut `total` into each possible number of parts, the smallest for each number.
+
+    >>> useful_parts(10)
+    [1, 2, 3, 4, 5, 10]
+    """
+    return sorted({-(-total // parts) for parts in range(1, total + 1)})
 
 
 def _example(

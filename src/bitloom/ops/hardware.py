@@ -1,0 +1,116 @@
+"""How an operator becomes a circuit: its foldings, what each costs, and building one.
+
+An operator that is a `StreamingOperator` has hardware. The planner asks its circuit for the foldings and their costs
+and picks one; the design then asks the circuit to build itself with that folding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pyrtl import WireVector
+
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.ir import Operator, Value
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How much of an operator's work is done at the same time.
+
+    Attributes:
+        pe: outputs computed together.
+        simd: inputs taken together.
+        results: outputs finished together: the lanes of the output stream.
+    """
+
+    pe: int = 1
+    simd: int = 1
+    results: int = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a folding costs and how fast it is.
+
+    Attributes:
+        cycles: between consecutive inferences, without stalls.
+        multipliers: DSP slices of the multiply-accumulate array.
+        other_multipliers: DSP slices elsewhere (rescale, reciprocal).
+        memory_bits: constant memory.
+        logic: a rough measure of look-up tables, to choose between foldings of equal speed and multipliers.
+    """
+
+    cycles: int
+    multipliers: int = 0
+    other_multipliers: int = 0
+    memory_bits: int = 0
+    logic: int = 0
+
+    @property
+    def dsp(self) -> int:
+        """All DSP slices."""
+        return self.multipliers + self.other_multipliers
+
+
+class StreamingCircuit(ABC):
+    """The hardware side of one node: what foldings it has, what each costs, and how it is built."""
+
+    @abstractmethod
+    def foldings(self) -> Iterable[Folding]:
+        """Every folding worth considering."""
+
+    @abstractmethod
+    def estimate(self, folding: Folding) -> Estimate:
+        """What a folding costs."""
+
+    @abstractmethod
+    def input_type(self, folding: Folding) -> StreamType:
+        """What the circuit takes."""
+
+    @abstractmethod
+    def output_type(self, folding: Folding) -> StreamType:
+        """What the circuit gives."""
+
+    @abstractmethod
+    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:
+        """Make the circuit in PyRTL's working block.
+
+        Args:
+            name: prefix of the signals.
+            folding: one of `foldings`.
+            stream: of the type `input_type` says; its `ready` gets driven.
+            reset: returns the circuit to its initial state in one cycle.
+
+        Returns:
+            The output stream, of the type `output_type` says.
+        """
+
+
+class StreamingOperator(Operator):
+    """An operator with hardware: one variable operand and one result, both streams."""
+
+    @abstractmethod
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:
+        """The hardware side of a node with these operands (constants hold their data) and results."""
+
+
+class WiringOperator(Operator):
+    """An operator that moves no element: in hardware its result is its operand's stream."""
+
+
+def has_hardware(operator: Operator | type[Operator]) -> bool:
+    """Whether the operator can be built as a circuit."""
+    kind = operator if isinstance(operator, type) else type(operator)
+    return issubclass(kind, (StreamingOperator, WiringOperator))
+
+
+def dsp_slices(left_bits: int, right_bits: int) -> int:
+    """DSP48E1 slices (25 x 18 signed) that a signed product takes.
+
+    Wider operands are cut into parts of 24 and 17 bits plus a sign.
+    """
+    wide, narrow = max(left_bits, right_bits), min(left_bits, right_bits)
+    return -(-max(wide - 1, 1) // 24) * -(-max(narrow - 1, 1) // 17)
