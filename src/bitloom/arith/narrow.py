@@ -6,8 +6,8 @@ gives at least k. A circuit of the form
 
     output(a) = clamp((a * multiplier + offset) >> shift)
 
-is monotone too, so the two are equal everywhere if they are equal on both sides of every step, and these are
-linear conditions on (multiplier, offset):
+is monotone too, so the two are equal everywhere if they are equal on both sides of every step and at the ends of
+the range, and these are linear conditions on (multiplier, offset):
 
     t_k * multiplier + offset       >= k * 2**shift
     (t_k - 1) * multiplier + offset <= k * 2**shift - 1
@@ -15,13 +15,16 @@ linear conditions on (multiplier, offset):
 `narrow` finds the smallest shift for which integers meet all of them. The result usually has a multiplier of
 half the width of the kernel's 31 bits, so that it fits one DSP slice, and is exact by proof rather than by
 testing. Roundings that treat negative numbers differently (halves away from zero) sometimes need a second
-offset for negative accumulators. And where a multiplier makes exact halves that a rounding sends now up, now down
-(half to even; or a float64 product that is a half only after its own rounding), the halves all go down and the
-accumulators that should have gone up are listed: the circuit adds one there.
+offset for negative accumulators; each of the two parts of the range is then proved as a range of its own. And
+where a multiplier makes exact halves that a rounding sends now up, now down (half to even; or a float64 product
+that is a half only after its own rounding), the halves all go down and the accumulators that should have gone up
+are listed: the circuit adds one there.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,30 +32,12 @@ import numpy.typing as npt
 
 from bitloom.arith.ranges import Interval
 from bitloom.arith.rescale import Int64Array, Rescale
+from bitloom.arith.steps import UNBOUNDED_BITS, Conditions, Points, StepBounds, conditions_between, step_bounds
 from bitloom.errors import ArithmeticDomainError
 
 _MAXIMUM_SHIFT = 48
-# How near a half a step must lie to be one that a rounding may send either way.
-_HALF_TOLERANCE = 2.0**-20
 # A second offset costs a small multiplexer per bit: worth it only if it saves this many multiplier bits.
 _SPLIT_WORTH_BITS = 3
-_UNBOUNDED = np.int64(1) << 60
-
-
-@dataclass(frozen=True)
-class StepBounds:
-    """The steps of a rescale, per channel: points the output must reach, and points it must stay below.
-
-    Attributes:
-        at_least: (accumulator, value) pairs, int64 arrays of shape (channels, steps): output >= value there.
-        below: (accumulator, value) pairs of the same shape: output < value there.
-        at_least_used, below_used: which entries are real conditions, bool, same shape.
-    """
-
-    at_least: tuple[Int64Array, Int64Array]
-    below: tuple[Int64Array, Int64Array]
-    at_least_used: npt.NDArray[np.bool_]
-    below_used: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -66,8 +51,8 @@ class NarrowRescale:
         shift: the arithmetic right shift.
         output: the clamp, also the range of the results.
         inputs: the accumulators for which equality is proven.
-        active: the accumulators outside which every channel's output has saturated or reached its end, so that a
-            circuit may clamp to it first.
+        active: the accumulators outside which no channel's output changes any more, so that a circuit may clamp
+            to it first.
         exceptions: (channel, accumulator) pairs at which one is added to the shifted value; almost always empty.
     """
 
@@ -87,11 +72,14 @@ class NarrowRescale:
 
     def apply(self, accumulators: npt.ArrayLike) -> Int64Array:
         """Evaluate on accumulators (last axis the channel if there are several multipliers)."""
-        values = np.asarray(accumulators, np.int64)
+        multipliers = np.array(self.multipliers, np.int64)
+        # Beyond these the output has saturated long since, and the product would leave int64.
+        largest = (np.int64(1) << 62) // np.maximum(multipliers, 1)
+        values = np.clip(np.asarray(accumulators, np.int64), -largest, largest)
         offset = np.array(self.offsets, np.int64)
         if self.negative_offsets is not None:
             offset = np.where(values < 0, np.array(self.negative_offsets, np.int64), offset)
-        shifted = (values * np.array(self.multipliers, np.int64) + offset) >> self.shift
+        shifted = (values * multipliers + offset) >> self.shift
         for channel, accumulator in self.exceptions:
             column = shifted[..., channel] if len(self.multipliers) > 1 else shifted
             column += (values[..., channel] if len(self.multipliers) > 1 else values) == accumulator
@@ -111,58 +99,72 @@ def narrow(
         output: the clamp.
 
     Raises:
-        ArithmeticDomainError: the reference leaves int32 on the range, where its kernel is not defined.
+        ArithmeticDomainError: the reference leaves int32 on the range, where its kernel is not defined; or its
+            steps cannot be met with integers of 64 bits; or the arguments do not fit each other.
     """
-    low_bound, high_bound = np.atleast_1d(np.asarray(low, np.int64)), np.atleast_1d(np.asarray(high, np.int64))
-    if rescale.channels == 1:
-        low_bound, high_bound = low_bound.min(keepdims=True), high_bound.max(keepdims=True)
+    low_bound, high_bound = _bounds(rescale, low, high)
     check_domain(rescale, low_bound, high_bound, zero_point)
     steps = step_bounds(rescale, low_bound, high_bound, zero_point, output)
-    real = np.array(rescale.multipliers, np.float64)
-    joint = _smallest_shift(steps, real, split=False)
-    split = _smallest_shift(steps, real, split=True)
-    use_split = joint is None or (split is not None and joint.shift - split.shift >= _SPLIT_WORTH_BITS)
-    chosen = split if use_split else joint
+    whole = [conditions_between(steps, low_bound, high_bound, output)]
+    halves = [
+        conditions_between(steps, np.maximum(low_bound, 0), high_bound, output),
+        conditions_between(steps, low_bound, np.minimum(high_bound, -1), output),
+    ]
+    search = _Search(np.array(rescale.multipliers, np.float64), _largest_shift(rescale, zero_point, output))
+    chosen, sides = search.smallest_shift(whole), whole
+    if chosen is None or search.solve(halves, chosen.shift - _SPLIT_WORTH_BITS) is not None:
+        chosen, sides = search.smallest_shift(halves), halves
     if chosen is None:
-        chosen = _smallest_shift(_halves_down(steps, real, zero_point), real, split=True)
+        chosen = search.smallest_shift([side.halves_down(search.real, zero_point) for side in halves])
     if chosen is None:
-        raise ArithmeticDomainError("no multiply-add-shift of 48 bits equals this rescale on its range")
+        raise ArithmeticDomainError(
+            f"no multiply-add-shift of up to {search.largest_shift} bits equals this rescale on its range"
+        )
     narrowed = NarrowRescale(
-        multipliers=tuple(int(v) for v in chosen.multiplier),
-        offsets=tuple(int(v) for v in chosen.offset),
-        negative_offsets=tuple(int(v) for v in chosen.negative_offset) if use_split else None,
+        multipliers=tuple(chosen.multiplier.tolist()),
+        offsets=tuple(chosen.offsets[0].tolist()),
+        negative_offsets=tuple(chosen.offsets[1].tolist()) if sides is halves else None,
         shift=chosen.shift,
         output=output,
         inputs=Interval(int(low_bound.min()), int(high_bound.max())),
-        active=_active_range(steps, low_bound, high_bound),
+        active=_active_range(steps),
     )
-    narrowed = replace(narrowed, exceptions=_exceptions(narrowed, steps))
-    _prove(narrowed, steps)
+    narrowed = replace(narrowed, exceptions=_exceptions(narrowed, sides))
+    _prove(narrowed, sides)
     return narrowed
 
 
-def _halves_down(steps: StepBounds, real: npt.NDArray[np.float64], zero_point: int) -> StepBounds:
-    """The same steps, but those that lie on a half may come one accumulator later."""
-    points, values = steps.at_least
-    distance = points * real[:, None] - (values - zero_point - 0.5)
-    on_half = np.abs(distance) < _HALF_TOLERANCE
-    return replace(steps, at_least=(points + on_half, values))
+def _exceptions(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> tuple[tuple[int, int], ...]:
+    """The accumulators at which the linear form is one step late."""
+    late = set()
+    for side in sides:
+        for channel, point in zip(*np.nonzero(~_met(narrowed, side.at_least)), strict=True):
+            late.add((int(channel), int(side.at_least.accumulators[channel, point])))
+    return tuple(sorted(late))
 
 
-def _exceptions(narrowed: NarrowRescale, steps: StepBounds) -> tuple[tuple[int, int], ...]:
-    """The steps that the linear form reaches one accumulator too late."""
-    points, values = steps.at_least
-    late = steps.at_least_used & (narrowed.apply(points.T).T < values)
-    return tuple((int(channel), int(points[channel, step])) for channel, step in zip(*np.nonzero(late), strict=True))
+def _bounds(rescale: Rescale, low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
+    """The range of each multiplier, checked."""
+    low_bound, high_bound = np.atleast_1d(np.asarray(low, np.int64)), np.atleast_1d(np.asarray(high, np.int64))
+    if low_bound.shape != high_bound.shape or (rescale.channels > 1 and low_bound.shape != (rescale.channels,)):
+        raise ArithmeticDomainError(
+            f"ranges of shapes {low_bound.shape} and {high_bound.shape} for {rescale.channels} multipliers"
+        )
+    if (low_bound > high_bound).any():
+        raise ArithmeticDomainError("a range of accumulators has its low end above its high end")
+    if rescale.channels == 1:
+        return low_bound.min(keepdims=True), high_bound.max(keepdims=True)
+    return low_bound, high_bound
 
 
-def _active_range(steps: StepBounds, low: Int64Array, high: Int64Array) -> Interval:
-    """From just below the first condition of any channel to the last."""
-    first = np.where(steps.below_used, steps.below[0], high[:, None]).min()
-    first = min(first, np.where(steps.at_least_used, steps.at_least[0], high[:, None]).min())
-    last = np.where(steps.at_least_used, steps.at_least[0], low[:, None]).max()
-    last = max(last, np.where(steps.below_used, steps.below[0], low[:, None]).max())
-    return Interval(int(min(first, last)), int(max(first, last)))
+def _active_range(steps: StepBounds) -> Interval:
+    """From the last accumulator before every step to the first behind every step, over all channels.
+
+    A channel with a range of its own must not be clamped out of it, because equality is proven only there.
+    """
+    before = np.where(steps.used, steps.reached - 1, steps.high[:, None]).min(initial=int(steps.high.min()))
+    behind = np.where(steps.used, steps.reached, steps.low[:, None]).max(initial=int(steps.low.max()))
+    return Interval(int(min(before, behind)), int(max(before, behind)))
 
 
 def check_domain(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point: int) -> None:
@@ -183,116 +185,87 @@ def check_domain(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point
         )
 
 
-def step_bounds(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point: int, output: Interval) -> StepBounds:
-    """Find every step of the clamped rescale by bisection, all channels and output values at once."""
+def _largest_shift(rescale: Rescale, zero_point: int, output: Interval) -> int:
+    """The largest shift at which no bound computed by the search leaves int64.
 
-    def reference(accumulators: Int64Array) -> Int64Array:
-        # The channel is the last axis of what a rescale takes and the first of the arrays here.
-        return np.clip(rescale.apply(accumulators.T).T + zero_point, output.low, output.high)
-
-    first, last = reference(low[:, None]), reference(high[:, None])
-    values = np.arange(output.low + 1, output.high + 1, dtype=np.int64)[None, :]
-    used = (values > first) & (values <= last)
-    below = np.broadcast_to(low[:, None], used.shape).copy()
-    reached = np.broadcast_to(high[:, None], used.shape).copy()
-    while (wide := used & (reached - below > 1)).any():
-        middle = (below + reached) >> 1
-        at_least = reference(middle) >= values
-        reached = np.where(wide & at_least, middle, reached)
-        below = np.where(wide & ~at_least, middle, below)
-    targets = np.broadcast_to(values, used.shape)
-    # The range's ends are conditions too where the output has not saturated there.
-    return StepBounds(
-        at_least=(np.concatenate([low[:, None], reached], 1), np.concatenate([first, targets], 1)),
-        below=(np.concatenate([below, high[:, None]], 1), np.concatenate([targets, last + 1], 1)),
-        at_least_used=np.concatenate([first > output.low, used], 1),
-        below_used=np.concatenate([used, last < output.high], 1),
-    )
+    Multipliers stay below ``5 * M * 2**shift``, and the bounds below that times the farthest output.
+    """
+    farthest = max(abs(output.low), abs(output.high)) + abs(zero_point) + 2
+    multiplier_bits = max(0, math.ceil(math.log2(max(*rescale.multipliers, 1.0))))
+    return min(_MAXIMUM_SHIFT, UNBOUNDED_BITS - 4 - max(farthest.bit_length(), multiplier_bits))
 
 
 @dataclass(frozen=True)
 class _Solution:
     shift: int
     multiplier: Int64Array
-    offset: Int64Array
-    negative_offset: Int64Array
+    offsets: tuple[Int64Array, ...]
 
 
-def _smallest_shift(steps: StepBounds, real: npt.NDArray[np.float64], *, split: bool) -> _Solution | None:
-    """The smallest shift for which every channel has a solution; a solution at s gives one at s + 1."""
-    lowest, highest = 0, _MAXIMUM_SHIFT
-    best = _solve(steps, real, highest, split=split)
-    if best is None:
-        return None
-    while lowest < highest:
-        middle = (lowest + highest) // 2
-        found = _solve(steps, real, middle, split=split)
-        if found is None:
-            lowest = middle + 1
-        else:
-            best, highest = found, middle
-    return best
+@dataclass(frozen=True)
+class _Search:
+    """The search for multipliers and offsets.
 
-
-def _solve(steps: StepBounds, real: npt.NDArray[np.float64], shift: int, *, split: bool) -> _Solution | None:
-    """Integers that meet all conditions at one shift, or None.
-
-    The room left for the offset is a concave function of the multiplier, so a ternary search finds its maximum.
+    Attributes:
+        real: the real multiplier of each channel, near which the integer one must lie.
+        largest_shift: the largest shift to try.
     """
-    sides = [_side(steps, negative=False), _side(steps, negative=True)] if split else [steps]
 
-    def room(multiplier: Int64Array) -> Int64Array:
-        rooms = [high - low for low, high in (_offset_room(side, multiplier, shift) for side in sides)]
-        return np.minimum(rooms[0], rooms[-1])
+    real: npt.NDArray[np.float64]
+    largest_shift: int
 
-    ideal = real * 2.0**shift
-    left = np.maximum(np.floor(ideal * 0.5).astype(np.int64) - 1, 0)
-    right = np.ceil(ideal * 1.5).astype(np.int64) + 1
-    while (right - left > 2).any():
-        third = np.maximum((right - left) // 3, 1)
-        one, two = left + third, np.maximum(right - third, left + third)
-        rising = room(one) < room(two)
-        left, right = np.where(rising, one, left), np.where(rising, right, two)
-    candidates = np.stack([left, np.minimum(left + 1, right), right])
-    rooms = np.stack([room(candidate) for candidate in candidates])
-    best = rooms.argmax(axis=0)
-    if (rooms.max(axis=0) < 0).any():
-        return None
-    multiplier = candidates[best, np.arange(candidates.shape[1])]
-    offsets = [_offset_choice(*_offset_room(side, multiplier, shift)) for side in sides]
-    return _Solution(shift, multiplier, offsets[0], offsets[-1])
+    def smallest_shift(self, sides: Sequence[Conditions]) -> _Solution | None:
+        """The solution of the smallest shift; doubling a solution at one shift gives one at the next."""
+        lowest, highest = 0, self.largest_shift
+        best = self.solve(sides, highest)
+        while best is not None and lowest < highest:
+            middle = (lowest + highest) // 2
+            found = self.solve(sides, middle)
+            if found is None:
+                lowest = middle + 1
+            else:
+                best, highest = found, middle
+        return best
 
+    def solve(self, sides: Sequence[Conditions], shift: int) -> _Solution | None:
+        """Integers that meet all conditions at one shift, or None: one multiplier, and an offset for each side.
 
-def _side(steps: StepBounds, *, negative: bool) -> StepBounds:
-    """The conditions on negative accumulators, or on the others."""
-    return StepBounds(
-        steps.at_least,
-        steps.below,
-        steps.at_least_used & ((steps.at_least[0] < 0) == negative),
-        steps.below_used & ((steps.below[0] < 0) == negative),
-    )
+        The room left for the offset is a concave function of the multiplier, so bisection on whether it rises
+        finds its maximum.
+        """
+        if shift < 0:
+            return None
 
+        def room(multiplier: Int64Array) -> Int64Array:
+            bounds = [side.offset_room(multiplier, shift) for side in sides]
+            return np.min([highest - lowest for lowest, highest in bounds], axis=0)
 
-def _offset_room(steps: StepBounds, multiplier: Int64Array, shift: int) -> tuple[Int64Array, Int64Array]:
-    """The smallest and largest offset that meet the conditions, per channel."""
-    slope = multiplier[:, None]
-    points, values = steps.at_least
-    lowest = np.where(steps.at_least_used, (values << shift) - slope * points, -_UNBOUNDED).max(axis=1)
-    points, values = steps.below
-    highest = np.where(steps.below_used, (values << shift) - 1 - slope * points, _UNBOUNDED).min(axis=1)
-    return lowest, highest
-
-
-def _offset_choice(lowest: Int64Array, highest: Int64Array) -> Int64Array:
-    """An offset in the room: the one nearest zero, because it is the narrowest."""
-    return np.clip(np.zeros_like(lowest), lowest, highest)
+        left = np.zeros(self.real.shape, np.int64)
+        right = np.ceil(self.real * 2.0 ** (shift + 2)).astype(np.int64) + 1
+        while (left < right).any():
+            middle = (left + right) >> 1
+            rises = room(middle + 1) > room(middle)
+            left, right = np.where(rises, np.minimum(middle + 1, right), left), np.where(rises, right, middle)
+        if (room(left) < 0).any():
+            return None
+        bounds = [side.offset_room(left, shift) for side in sides]
+        # The offset nearest zero is the narrowest.
+        return _Solution(shift, left, tuple(np.clip(0, lowest, highest) for lowest, highest in bounds))
 
 
-def _prove(narrowed: NarrowRescale, steps: StepBounds) -> None:
+def _prove(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> None:
     """Evaluate the narrow form on both sides of every step; monotony carries equality to all points between."""
-    points, values = steps.at_least
-    reached = narrowed.apply(points.T).T >= np.clip(values, narrowed.output.low, narrowed.output.high)
-    points, values = steps.below
-    stayed = narrowed.apply(points.T).T < values
-    if not (reached | ~steps.at_least_used).all() or not (stayed | ~steps.below_used).all():
-        raise ArithmeticDomainError("a narrowed rescale failed its proof: this is an error in bitloom, report it")
+    linear = replace(narrowed, exceptions=())
+    for side in sides:
+        # Behind an exception the form must have caught up by itself.
+        behind = np.minimum(side.at_least.accumulators + 1, side.high[:, None])
+        late = ~_met(linear, side.at_least) & (side.at_least.accumulators < side.high[:, None])
+        caught_up = _met(linear, replace(side.at_least, accumulators=behind, used=late))
+        stayed = (narrowed.apply(side.below.accumulators.T).T < side.below.values) | ~side.below.used
+        if not (_met(narrowed, side.at_least).all() and caught_up.all() and stayed.all()):
+            raise ArithmeticDomainError("a narrowed rescale failed its proof: this is an error in bitloom, report it")
+
+
+def _met(narrowed: NarrowRescale, points: Points) -> npt.NDArray[np.bool_]:
+    """Whether the output is at least the value, or the point is not used; shape (channels, points)."""
+    return (narrowed.apply(points.accumulators.T).T >= points.values) | ~points.used

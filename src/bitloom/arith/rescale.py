@@ -29,7 +29,8 @@ from bitloom.errors import ArithmeticDomainError
 
 Int64Array = npt.NDArray[np.int64]
 
-_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
+# The kernels' shifts are defined up to here: `SINGLE` adds ``2**(30 - s)``.
+_MAXIMUM_LEFT_SHIFT = 30
 
 
 class Rounding(enum.Enum):
@@ -83,7 +84,11 @@ class Rescale:
         if not self.multipliers:
             raise ArithmeticDomainError("a rescale needs at least one multiplier")
         for real in self.multipliers:
-            quantize_multiplier(real)
+            if quantize_multiplier(real)[1] > _MAXIMUM_LEFT_SHIFT:
+                raise ArithmeticDomainError(
+                    f"a rescale multiplier of {real} takes every accumulator out of int32",
+                    remedy="check the scales of this layer",
+                )
 
     @property
     def channels(self) -> int:
