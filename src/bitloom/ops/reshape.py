@@ -44,8 +44,10 @@ class Reshape(Operator):
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the shape both as an option and as a constant operand, as converters write it."""
-        shape = Value("shape", TensorType((len(self.shape),), IntType(32)), np.array(self.shape, np.int32))
-        operands = (*inputs, shape) if self.shape else tuple(inputs)
+        operands = tuple(inputs)
+        if self.shape:
+            shape_type = TensorType((len(self.shape),), IntType(32))
+            operands += (Value("shape", shape_type, np.array(self.shape, np.int32)),)
         return SourceNode("RESHAPE", {"new_shape": self.shape}, operands, tuple(outputs), self.name)
 
     @classmethod
