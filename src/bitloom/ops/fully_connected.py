@@ -22,8 +22,18 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, dsp_slices
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, dsp_slices, ram_logic, rom_logic
 from bitloom.ops.support import example_graph, random_integers
+
+# Input, weights and output types for which the reference kernel has this rule.
+_KINDS = (
+    ("int8", "int8", "int8"),
+    ("int8", "int4", "int8"),
+    ("uint8", "uint8", "uint8"),
+    ("int16", "int8", "int16"),
+)
+# The kernel refuses biases whose scale is off by more than this, in output steps per bias step.
+_BIAS_SCALE_TOLERANCE = 0.02
 
 
 @register
@@ -72,6 +82,11 @@ class FullyConnected(StreamingOperator):
                 f"the accumulator reaches {Interval(int(low.min()), int(high.max()))}, beyond int32, where the "
                 "reference kernel overflows"
             )
+        if np.abs(self.rescale.apply(np.stack([low, high])) + self.output_zero_point).max() >= 2**31:
+            raise UnsupportedError(
+                "a rescaled accumulator leaves int32, where the reference kernel's answer is undefined",
+                remedy="check the output scale of this layer",
+            )
         leading = x.shape[:-1] if self.keep_dims else (x.size // terms.depth,)
         return (((*leading, terms.outputs), self.output),)
 
@@ -110,11 +125,26 @@ class FullyConnected(StreamingOperator):
         """The folded matrix-vector unit."""
         return DenseCircuit(DenseTerms(self, operands))
 
+    def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
+        """With the fused activation whose clamp this is."""
+        made = outputs[0].type
+        scale, zero_point = made.required_quantization.scale, made.required_quantization.zero_point
+        for activation in FUSED_ACTIVATIONS:
+            if self.activation == activation_range(activation, scale, zero_point, made.integer):
+                break
+        else:
+            raise UnsupportedError(f"a clamp to {self.activation} is none of {', '.join(FUSED_ACTIVATIONS)}")
+        attributes = {"fused_activation_function": activation, "keep_num_dims": self.keep_dims}
+        if len(inputs) > 2 and (str(inputs[0].type.element), str(inputs[2].type.element)) == ("int16", "int32"):
+            attributes["quantized_bias_type"] = "INT32"
+        return SourceNode("FULLY_CONNECTED", attributes, tuple(inputs), tuple(outputs), self.name)
+
     @classmethod
     def lower(cls, source: SourceNode) -> Lowered:
         """From a file's node, with scales taken from the tensors."""
         x, weights, bias = source.operand(0), source.operand(1), source.optional(2)
         output = source.outputs[0].type
+        _check_kinds(source, x, weights, bias)
         activation = source.attributes.get("fused_activation_function", "NONE")
         if activation not in FUSED_ACTIVATIONS:
             raise UnsupportedError(
@@ -128,6 +158,7 @@ class FullyConnected(StreamingOperator):
             raise UnsupportedError("per-channel weights with a zero point that is not 0", where=source.where)
         output_quantization = output.required_quantization
         scale, zero_point = output_quantization.scale, output_quantization.zero_point
+        _check_bias_scale(source, x, weights, bias, scale)
         operator = cls(
             input_zero_point=x.type.required_quantization.zero_point,
             weight_zero_point=weight_quantization.zero_points[0],
@@ -155,6 +186,42 @@ class FullyConnected(StreamingOperator):
         yield _example("several_rows", (3, 6), 4, per_channel=True)
         yield _example("keep_dims", (1, 2, 3, 5), 4, keep_dims=True)
         yield _example("weight_zero_point", (1, 10), 4, weight_zero_point=7)
+
+
+def _check_kinds(source: SourceNode, x: Value, weights: Value, bias: Value | None) -> None:
+    """Refuse operands that the reference kernel refuses, or reads as something else than they are."""
+    if not weights.is_constant or (bias is not None and not bias.is_constant):
+        raise UnsupportedError(f"{source.kind} with weights or bias that are computed", where=source.where)
+    found = (str(x.type.element), str(weights.type.element), str(source.outputs[0].type.element))
+    if found not in _KINDS:
+        raise UnsupportedError(
+            f"{source.kind} of {found[0]} with {found[1]} weights to {found[2]}; supported: "
+            + ", ".join(f"{given} with {weight} to {made}" for given, weight, made in _KINDS),
+            where=source.where,
+        )
+    if bias is None:
+        return
+    declared = source.attributes.get("quantized_bias_type", "FLOAT32")
+    expected = "int32" if found[0] != "int16" or declared == "INT32" else "int64"
+    if str(bias.type.element) != expected:
+        raise UnsupportedError(
+            f"{source.kind} of {found[0]} with a bias of {bias.type.element}; the kernel reads {expected}",
+            where=source.where,
+        )
+
+
+def _check_bias_scale(source: SourceNode, x: Value, weights: Value, bias: Value | None, scale: float) -> None:
+    """The bias is added to the products as it is, so its steps must be theirs."""
+    weight_quantization = weights.type.required_quantization
+    if bias is None or weight_quantization.axis is not None:
+        return
+    product = x.type.required_quantization.scale * weight_quantization.scale
+    if abs(product - bias.type.required_quantization.scale) / scale > _BIAS_SCALE_TOLERANCE:
+        raise UnsupportedError(
+            f"{source.kind} with a bias of scale {bias.type.required_quantization.scale:g}; the kernel takes "
+            f"input times weight scale, {product:g}",
+            where=source.where,
+        )
 
 
 @dataclass(frozen=True)
@@ -258,9 +325,9 @@ class DenseCircuit(StreamingCircuit):
             * dsp_slices(terms.constants.range.signed_bits, terms.narrowed.multiplier_bits + 1),
             memory_bits=words * word_bits,
             logic=(
-                word_bits * -(-words // 64)
+                rom_logic(words, word_bits)
                 + shape.pe * self._sum_bits * (1 + (shape.simd > 1) - (shape.serial_beats == 1))
-                + (2 * terms.depth * terms.element.bits // 32 if shape.folds > 1 else 0)
+                + (ram_logic(2 * shape.fold_beats, shape.simd * terms.element.bits) if shape.folds > 1 else 0)
                 + 150 * shape.results
             ),
         )
