@@ -5,5 +5,15 @@ from bitloom.data.images import downscale
 from bitloom.data.load import DATASETS, load_dataset
 from bitloom.data.mnist import load_mnist, mnist_files
 from bitloom.data.quantized import quantize_inputs
+from bitloom.data.shipped import SHIPPED_DIGITS
 
-__all__ = ["DATASETS", "Dataset", "downscale", "load_dataset", "load_mnist", "mnist_files", "quantize_inputs"]
+__all__ = [
+    "DATASETS",
+    "SHIPPED_DIGITS",
+    "Dataset",
+    "downscale",
+    "load_dataset",
+    "load_mnist",
+    "mnist_files",
+    "quantize_inputs",
+]

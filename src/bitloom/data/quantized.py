@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitloom.arith.types import IntType
+from bitloom.arith import IntType
 from bitloom.errors import DataError
 
 _INT8 = IntType(8)
