@@ -1,1 +1,1 @@
-"""Writing a circuit or a graph to files: Verilog, testbenches, projects, TFLite models."""
+"""Circuit and graph to files: Verilog, testbenches, TFLite."""

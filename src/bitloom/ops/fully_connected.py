@@ -22,7 +22,15 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, dsp_slices, ram_logic, rom_logic
+from bitloom.ops.hardware import (
+    Estimate,
+    Folding,
+    StreamingCircuit,
+    StreamingOperator,
+    dsp_slices,
+    ram_logic,
+    rom_logic,
+)
 from bitloom.ops.support import example_graph, random_integers
 
 # Input, weights and output types for which the reference kernel has this rule.

@@ -114,3 +114,18 @@ def dsp_slices(left_bits: int, right_bits: int) -> int:
     """
     wide, narrow = max(left_bits, right_bits), min(left_bits, right_bits)
     return -(-max(wide - 1, 1) // 24) * -(-max(narrow - 1, 1) // 17)
+
+
+# Deeper memories go to block RAM.
+_DEEPEST_ROM_IN_LOGIC = 128
+_DEEPEST_RAM_IN_LOGIC = 64
+
+
+def rom_logic(words: int, bits: int) -> int:
+    """Look-up tables of a constant memory: one holds 64 words of one bit; deep ones are block RAM instead."""
+    return bits * -(-words // 64) if words <= _DEEPEST_ROM_IN_LOGIC else 0
+
+
+def ram_logic(words: int, bits: int) -> int:
+    """Look-up tables of a small memory: four hold 32 words of six bits; deep ones are block RAM instead."""
+    return 4 * -(-bits // 6) * -(-words // 32) if words <= _DEEPEST_RAM_IN_LOGIC else 0

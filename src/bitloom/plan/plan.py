@@ -1,0 +1,126 @@
+"""A plan: everything about a design that is decided before the first wire is made."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from bitloom.arith import IntType
+from bitloom.hw.stream import StreamType
+from bitloom.hw.width import conversion_beats
+from bitloom.ir import Graph, Node
+from bitloom.ops.hardware import Estimate, Folding
+
+
+class Bus(enum.Enum):
+    """How a design meets the world.
+
+    ``AXI``: 32-bit AXI4-Stream in and out and AXI4-Lite registers. ``STREAM``: AXI4-Stream as wide as the first and
+    last circuit want, no registers.
+    """
+
+    AXI = "axi"
+    STREAM = "stream"
+
+
+AXI_BITS = 32
+
+
+@dataclass(frozen=True)
+class Port:
+    """A stream that enters or leaves the design.
+
+    Attributes:
+        name: prefix of the port's signals.
+        value: the graph value it carries.
+        type: elements per beat; the tensor is one row.
+    """
+
+    name: str
+    value: str
+    type: StreamType
+
+    @property
+    def container(self) -> int:
+        """Bits an element takes on the bus: the next of 8, 16, 32, 64; sign-extended."""
+        return container_bits(self.type.element)
+
+    @property
+    def bus_bits(self) -> int:
+        """Width of tdata."""
+        return self.container * self.type.lanes
+
+
+def container_bits(element: IntType) -> int:
+    """Bits an element takes on a bus."""
+    return next(width for width in (8, 16, 32, 64) if width >= element.bits)
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node's circuit.
+
+    Attributes:
+        node: of the graph.
+        folding: chosen.
+        estimate: its cost.
+        input_type: what the circuit takes.
+        output_type: what it gives.
+    """
+
+    node: Node
+    folding: Folding
+    estimate: Estimate
+    input_type: StreamType
+    output_type: StreamType
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A design, decided.
+
+    Attributes:
+        graph: integers only.
+        bus: how it meets the world.
+        inputs: one port per graph input.
+        outputs: one port per graph output.
+        nodes: the nodes that have circuits, in order.
+        conversions: (what, cycles) of every change of width between circuits.
+    """
+
+    graph: Graph
+    bus: Bus
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    nodes: tuple[NodePlan, ...]
+    conversions: tuple[tuple[str, int], ...]
+
+    @property
+    def interval(self) -> int:
+        """Cycles between consecutive inferences."""
+        return self.bottleneck[1]
+
+    @property
+    def bottleneck(self) -> tuple[str, int]:
+        """What holds the interval, and its cycles."""
+        parts = [(plan.node.name, plan.estimate.cycles) for plan in self.nodes]
+        return max([*parts, *self.conversions], key=lambda part: part[1])
+
+    @property
+    def dsp(self) -> int:
+        """Multiplier slices."""
+        return sum(plan.estimate.dsp for plan in self.nodes)
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of constant memory."""
+        return sum(plan.estimate.memory_bits for plan in self.nodes)
+
+    def node(self, name: str) -> NodePlan | None:
+        """The plan of a node, None if it has no circuit."""
+        return next((plan for plan in self.nodes if plan.node.name == name), None)
+
+
+def conversion(what: str, source: StreamType, target: StreamType) -> tuple[str, int]:
+    """An entry of `Plan.conversions`."""
+    return what, conversion_beats(source, target)
