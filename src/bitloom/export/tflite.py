@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 import bitloom.ops  # noqa: F401 - registers the operators that spelled nodes are lowered by
 from bitloom.errors import BitloomError, UnsupportedError
 from bitloom.export.flatbuffer import ABSENT, OperatorSpec, TensorSpec, write_model
@@ -84,6 +86,13 @@ def _spelled(graph: Graph, node: Node) -> SourceNode:
 
 def _tensor(value: Value, name: str) -> TensorSpec:
     quantization = value.type.quantization
+    for scale in quantization.scales if quantization else ():
+        if float(np.float32(scale)) != scale:
+            raise UnsupportedError(
+                f"its scale {scale!r} is no binary32 number, which is what TFLite stores",
+                where=f"tensor '{name}'",
+                remedy="round the scales to numpy.float32 when the graph is made",
+            )
     return TensorSpec(
         name=name,
         shape=value.type.shape,
