@@ -32,8 +32,8 @@ from bitloom.hw.fifo import CreditFifo, credit_fifo
 from bitloom.hw.multiply_accumulate import LanePlan, accumulator, dot_products
 from bitloom.hw.registers import delayed, delayed_flag, follow, named, state, wrapping_counter
 from bitloom.hw.replay import replay
-from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.rescale import RescaleConstants, rescale
+from bitloom.hw.rescale import latency as rescale_latency
 from bitloom.hw.stream import Stream, StreamType
 
 
@@ -48,6 +48,7 @@ class DenseShape:
         pe: outputs computed at the same time.
         simd: inputs taken at the same time.
         results: outputs rescaled per cycle: the lanes of the output stream.
+        rescale_in_logic: whether the rescale multiplies by adders instead of multiplier slices.
     """
 
     depth: int
@@ -56,6 +57,7 @@ class DenseShape:
     pe: int
     simd: int
     results: int
+    rescale_in_logic: bool = False
 
     def __post_init__(self) -> None:
         if not (1 <= self.pe <= self.outputs and 1 <= self.simd <= self.depth):
@@ -100,7 +102,12 @@ class DenseShape:
     @property
     def latency(self) -> int:
         """Cycles from the start of a fold's last beat until its last result is in the FIFO."""
-        return LanePlan.of(self.simd).sum_latency + 3 + self.serial_beats + RESCALE_LATENCY
+        return LanePlan.of(self.simd).sum_latency + 3 + self.serial_beats + self.rescale_latency
+
+    @property
+    def rescale_latency(self) -> int:
+        """Cycles of the rescale."""
+        return rescale_latency(in_logic=self.rescale_in_logic)
 
     @property
     def fifo_depth(self) -> int:
@@ -190,15 +197,15 @@ def dense(
     ]
     done = delayed_flag(flags["final"], 1, f"{name}_done", reset)
     values, group, emit, ends = _serialize(name, shape, accumulators, done, reset)
-    results = rescale(f"{name}_rescale", values, group, constants, output)
+    results = rescale(f"{name}_rescale", values, group, constants, output, in_logic=shape.rescale_in_logic)
     reserve = select(last_fold, Const(shape.last_fold_beats), Const(shape.serial_beats))
     buffer = credit_fifo(
         f"{name}_output",
         shape.output_type(output),
         shape.fifo_depth,
-        push=delayed_flag(emit, RESCALE_LATENCY, f"{name}_push", reset),
+        push=delayed_flag(emit, shape.rescale_latency, f"{name}_push", reset),
         data=pyrtl.concat_list(results),
-        last=delayed_flag(ends, RESCALE_LATENCY, f"{name}_push_last", reset),
+        last=delayed_flag(ends, shape.rescale_latency, f"{name}_push_last", reset),
         reserved=select(issue & final_beat, reserve, Const(0, reserve.bitwidth)),
         reset=reset,
     )

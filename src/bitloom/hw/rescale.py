@@ -6,7 +6,8 @@
         value ──▶ [value] ──▶ + bias ──▶ [a] ──▶ × m ──▶ [product] ──▶ + offset ──▶ [total] ──▶ >> s, clamp ──▶ [output]
 ```
 
-A free-running pipeline: one value per lane and cycle, no stall, `LATENCY` cycles.
+A free-running pipeline: one value per lane and cycle, no stall, `latency` cycles. The product is a multiplier slice,
+or adders (`bitloom.hw.logic_multiply`) where slices are short.
 """
 
 from __future__ import annotations
@@ -20,10 +21,20 @@ import pyrtl
 from pyrtl import Register, WireVector, select
 
 from bitloom.arith import Interval, IntType, NarrowRescale
+from bitloom.hw.logic_multiply import LATENCY as LOGIC_LATENCY
+from bitloom.hw.logic_multiply import multiply_in_logic
 from bitloom.hw.memory import field, pack_words, registered_rom
 from bitloom.hw.registers import constant, delayed, signed_sum
 
-LATENCY = 5
+
+def latency(*, in_logic: bool) -> int:
+    """Cycles from value to output."""
+    return 4 + product_latency(in_logic=in_logic)
+
+
+def product_latency(*, in_logic: bool) -> int:
+    """Cycles of the multiplication."""
+    return LOGIC_LATENCY if in_logic else 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,13 @@ class RescaleConstants:
 
 
 def rescale(
-    name: str, values: Sequence[WireVector], group: WireVector, constants: RescaleConstants, output: IntType
+    name: str,
+    values: Sequence[WireVector],
+    group: WireVector,
+    constants: RescaleConstants,
+    output: IntType,
+    *,
+    in_logic: bool = False,
 ) -> list[WireVector]:
     """Rescale lanes of accumulators.
 
@@ -79,9 +96,10 @@ def rescale(
         group: which channels: lane i holds channel ``group * lanes + i``.
         constants: of all channels.
         output: the output's type.
+        in_logic: multiply by adders instead of a multiplier slice.
 
     Returns:
-        One output per lane, `LATENCY` cycles later.
+        One output per lane, `latency` cycles later.
 
     >>> import pyrtl
     >>> from bitloom.arith import Rescale, Rounding, narrow
@@ -117,12 +135,12 @@ def rescale(
         biased = Register(constants.range.signed_bits, f"{prefix}_biased")
         biased.next <<= signed_sum(taken, biases[lane], biased.bitwidth)
         multiplier = delayed(multipliers[lane], 1, f"{prefix}_multiplier")
-        product = Register(biased.bitwidth + multiplier.bitwidth, f"{prefix}_product")
-        product.next <<= pyrtl.signed_mult(biased, multiplier)
-        offset = delayed(offsets[lane], 2, f"{prefix}_offset")
+        product = _product(f"{prefix}_product", biased, multiplier, in_logic=in_logic)
+        wait = product_latency(in_logic=in_logic)
+        offset = delayed(offsets[lane], 1 + wait, f"{prefix}_offset")
         if narrowed.negative_offsets is not None:
-            below_zero = delayed(biased[-1], 1, f"{prefix}_below_zero")
-            negative = delayed(negative_offsets[lane], 2, f"{prefix}_negative_offset")
+            below_zero = delayed(biased[-1], wait, f"{prefix}_below_zero")
+            negative = delayed(negative_offsets[lane], 1 + wait, f"{prefix}_negative_offset")
             bits = max(offset.bitwidth, negative.bitwidth)
             offset = select(below_zero, negative.sign_extended(bits), offset.sign_extended(bits))
         total = Register(max(constants.total_range.signed_bits, narrowed.shift + 1), f"{prefix}_total")
@@ -130,12 +148,21 @@ def rescale(
         shifted = total[narrowed.shift :]
         late = _exception(constants, biased, group_of_biased, lane, lanes)
         if late is not None:
-            one = delayed(late, 2, f"{prefix}_exception").zero_extended(2)
+            one = delayed(late, 1 + wait, f"{prefix}_exception").zero_extended(2)
             shifted = signed_sum(shifted, one, shifted.bitwidth + 1)
         result = Register(output.bits, f"{prefix}_output")
         result.next <<= clamp(shifted, narrowed.output, output)
         results.append(result)
     return results
+
+
+def _product(name: str, value: WireVector, multiplier: WireVector, *, in_logic: bool) -> WireVector:
+    """The registered product."""
+    if in_logic:
+        return multiply_in_logic(name, value, multiplier)
+    product = Register(value.bitwidth + multiplier.bitwidth, name)
+    product.next <<= pyrtl.signed_mult(value, multiplier)
+    return product
 
 
 def _exception(

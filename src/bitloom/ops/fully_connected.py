@@ -28,6 +28,7 @@ from bitloom.ops.hardware import (
     StreamingCircuit,
     StreamingOperator,
     dsp_slices,
+    product_logic,
     ram_logic,
     rom_logic,
 )
@@ -321,22 +322,26 @@ class DenseCircuit(StreamingCircuit):
                 for results in range(least, pe + 1):
                     if pe % results == 0 or (folds == 1 and results == least):
                         yield Folding(pe, simd, results)
+                        yield Folding(pe, simd, results, rescale_in_logic=True)
 
     def estimate(self, folding: Folding) -> Estimate:
         """One DSP slice per lane, and what the rescale's product needs."""
         terms, shape = self.terms, self._shape(folding)
         words, word_bits = shape.folds * shape.fold_beats, self._weight_bits * shape.multipliers
+        narrowed, biased_bits = terms.narrowed, terms.constants.range.signed_bits
+        slices = shape.results * dsp_slices(biased_bits, narrowed.multiplier_bits + 1)
+        adders = shape.results * product_logic(biased_bits, narrowed.multipliers)
         return Estimate(
             cycles=shape.cycles,
             multipliers=shape.multipliers * dsp_slices(self._operand_bits, self._weight_bits),
-            other_multipliers=shape.results
-            * dsp_slices(terms.constants.range.signed_bits, terms.narrowed.multiplier_bits + 1),
+            other_multipliers=0 if folding.rescale_in_logic else slices,
             memory_bits=words * word_bits,
             logic=(
                 rom_logic(words, word_bits)
                 + shape.pe * self._sum_bits * (1 + (shape.simd > 1) - (shape.serial_beats == 1))
                 + (ram_logic(2 * shape.fold_beats, shape.simd * terms.element.bits) if shape.folds > 1 else 0)
                 + 150 * shape.results
+                + (adders if folding.rescale_in_logic else 0)
             ),
         )
 
@@ -357,7 +362,9 @@ class DenseCircuit(StreamingCircuit):
     def _shape(self, folding: Folding) -> DenseShape:
         terms = self.terms
         rows = terms.operands[0].type.size // terms.depth
-        return DenseShape(terms.depth, terms.outputs, rows, folding.pe, folding.simd, folding.results)
+        return DenseShape(
+            terms.depth, terms.outputs, rows, folding.pe, folding.simd, folding.results, folding.rescale_in_logic
+        )
 
     @cached_property
     def _weight_bits(self) -> int:

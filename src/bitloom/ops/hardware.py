@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pyrtl import WireVector
 
+from bitloom.hw.logic_multiply import canonical_signed_digits
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Operator, Value
 
@@ -24,11 +25,13 @@ class Folding:
         pe: outputs computed together.
         simd: inputs taken together.
         results: outputs finished together: the lanes of the output stream.
+        rescale_in_logic: whether rescaling multiplies by adders instead of multiplier slices.
     """
 
     pe: int = 1
     simd: int = 1
     results: int = 1
+    rescale_in_logic: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,15 @@ def rom_logic(words: int, bits: int) -> int:
 def ram_logic(words: int, bits: int) -> int:
     """Look-up tables of a small memory: four hold 32 words of six bits; deep ones are block RAM instead."""
     return 4 * -(-bits // 6) * -(-words // 32) if words <= _DEEPEST_RAM_IN_LOGIC else 0
+
+
+def product_logic(value_bits: int, multipliers: Sequence[int]) -> int:
+    """Look-up tables of a product made of adders: one per bit for each adder.
+
+    A constant multiplier needs an adder per non-zero signed digit but one, a variable one an adder per bit.
+    """
+    if len(set(multipliers)) == 1:
+        terms = len(canonical_signed_digits(multipliers[0]))
+    else:
+        terms = max(value.bit_length() for value in multipliers)
+    return max(terms - 1, 0) * (value_bits + max(multipliers).bit_length())
