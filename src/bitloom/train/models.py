@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from bitloom.data.quantized import quantize_inputs
-from bitloom.export.flatbuffer import OperatorSpec, TensorSpec, write_model
+from bitloom.errors import TrainError
+from bitloom.export.flatbuffer import ABSENT, OperatorSpec, TensorSpec, write_model
 from bitloom.train.network import Parameters
-from bitloom.train.quantized import QuantizedLayer
+from bitloom.train.quantized import Quantization, QuantizedLayer
 
 # What the specification demands of an int8 SOFTMAX's output.
 _SOFTMAX_SCALE = 1 / 256
@@ -59,6 +62,39 @@ def int8_model(layers: Sequence[QuantizedLayer], description: str, *, softmax: b
     return write_model(tensors, operators, (0,), (len(tensors) - 1,), description)
 
 
+def read_int8_layers(model: bytes) -> tuple[QuantizedLayer, ...]:
+    """The dense layers of an int8 .tflite, whoever wrote it, in the order they are computed.
+
+    Raises:
+        TrainError: an operator that is none of FULLY_CONNECTED, RESHAPE and SOFTMAX, or types other than int8.
+    """
+    content = schema.ModelT.InitFromPackedBuf(model)
+    graph = content.subgraphs[0]
+    layers = []
+    for operator in graph.operators:
+        code = content.operatorCodes[operator.opcodeIndex].builtinCode
+        if code in (schema.BuiltinOperator.RESHAPE, schema.BuiltinOperator.SOFTMAX):
+            continue
+        if code != schema.BuiltinOperator.FULLY_CONNECTED:
+            raise TrainError(f"operator {code} where only dense layers were expected", where="the int8 model")
+        source, weights, *bias = (graph.tensors[index] for index in operator.inputs if index != ABSENT)
+        output = graph.tensors[operator.outputs[0]]
+        if {tensor.type for tensor in (source, weights, output)} != {schema.TensorType.INT8}:
+            raise TrainError("a dense layer that is not int8", where="the int8 model")
+        rows = content.buffers[weights.buffer].data.view(np.int8).reshape(weights.shape)
+        layers.append(
+            QuantizedLayer(
+                weights=rows,
+                bias=content.buffers[bias[0].buffer].data.view(np.int32) if bias else np.zeros(len(rows), np.int32),
+                weight_scales=weights.quantization.scale.astype(np.float32),
+                input=_quantization(source),
+                output=_quantization(output),
+                relu=operator.builtinOptions.fusedActivationFunction == schema.ActivationFunctionType.RELU,
+            )
+        )
+    return tuple(layers)
+
+
 def litert_outputs(model: bytes, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32 | np.int8]:
     """What LiteRT's reference kernels answer.
 
@@ -89,6 +125,10 @@ def litert_outputs(model: bytes, x: npt.NDArray[np.float32]) -> npt.NDArray[np.f
 def litert_accuracy(model: bytes, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> float:
     """The share of samples whose largest output (the first of equals) is the right class."""
     return float(np.mean(litert_outputs(model, x).argmax(axis=1) == y))
+
+
+def _quantization(tensor: Any) -> Quantization:
+    return Quantization(float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
 
 
 def _layer_name(index: int, count: int) -> str:
