@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,8 @@ from bitloom.arith.rescale import Int64Array, Rescale
 from bitloom.arith.steps import UNBOUNDED_BITS, Conditions, Points, StepBounds, conditions_between, step_bounds
 from bitloom.errors import ArithmeticDomainError
 
-_MAXIMUM_SHIFT = 48
+# The searches: in NumPy's integers, and in Python's where multipliers are tiny and ranges as wide as int32.
+_MAXIMUM_SHIFT = {np.dtype(np.int64): 48, np.dtype(object): 112}
 # A second offset costs a small multiplexer per bit: worth it only if it saves this many multiplier bits.
 _SPLIT_WORTH_BITS = 3
 
@@ -70,20 +72,33 @@ class NarrowRescale:
         """Unsigned width of the widest multiplier."""
         return max(1, *(value.bit_length() for value in self.multipliers))
 
+    @property
+    def _integers(self) -> np.dtype[Any]:
+        """The integers to evaluate with: NumPy's, or Python's where a total below saturation does not fit them."""
+        farthest = max(abs(self.output.low), abs(self.output.high)) + 1
+        offset = max(abs(value) for value in self.offsets + (self.negative_offsets or ()))
+        fits = (farthest << self.shift) + offset < 1 << 61 and max(self.multipliers) < 1 << 61
+        return np.dtype(np.int64 if fits else object)
+
     def apply(self, accumulators: npt.ArrayLike) -> Int64Array:
         """Evaluate on accumulators (last axis the channel if there are several multipliers)."""
-        multipliers = np.array(self.multipliers, np.int64)
-        # Beyond these the output has saturated long since, and the product would leave int64.
-        largest = (np.int64(1) << 62) // np.maximum(multipliers, 1)
-        values = np.clip(np.asarray(accumulators, np.int64), -largest, largest)
-        offset = np.array(self.offsets, np.int64)
+        given = np.asarray(accumulators, np.int64)
+        kind = self._integers
+        multipliers = np.array(self.multipliers, kind)
+        values = given.astype(kind)
+        if kind == np.int64:
+            # Beyond these the output has saturated long since, and the product would leave int64.
+            largest = (1 << 62) // np.maximum(multipliers, 1)
+            values = np.clip(values, -largest, largest)
+        offset = np.array(self.offsets, kind)
         if self.negative_offsets is not None:
-            offset = np.where(values < 0, np.array(self.negative_offsets, np.int64), offset)
+            offset = np.where(values < 0, np.array(self.negative_offsets, kind), offset)
         shifted = (values * multipliers + offset) >> self.shift
         for channel, accumulator in self.exceptions:
             column = shifted[..., channel] if len(self.multipliers) > 1 else shifted
             column += (values[..., channel] if len(self.multipliers) > 1 else values) == accumulator
-        return np.clip(shifted, self.output.low, self.output.high)
+        result = np.clip(shifted, self.output.low, self.output.high).astype(np.int64)
+        return result.reshape(given.shape) if len(self.multipliers) == 1 else result
 
 
 def narrow(
@@ -110,16 +125,18 @@ def narrow(
         conditions_between(steps, np.maximum(low_bound, 0), high_bound, output),
         conditions_between(steps, low_bound, np.minimum(high_bound, -1), output),
     ]
-    search = _Search(np.array(rescale.multipliers, np.float64), _largest_shift(rescale, zero_point, output))
-    chosen, sides = search.smallest_shift(whole), whole
-    if chosen is None or search.solve(halves, chosen.shift - _SPLIT_WORTH_BITS) is not None:
-        chosen, sides = search.smallest_shift(halves), halves
-    if chosen is None:
-        chosen = search.smallest_shift([side.halves_down(search.real, zero_point) for side in halves])
-    if chosen is None:
-        raise ArithmeticDomainError(
-            f"no multiply-add-shift of up to {search.largest_shift} bits equals this rescale on its range"
-        )
+    real = np.array(rescale.multipliers, np.float64)
+    for kind in _MAXIMUM_SHIFT:
+        search = _Search(real, kind, _largest_shift(kind, rescale, zero_point, output))
+        chosen, sides = search.smallest_shift(whole), whole
+        if chosen is None or search.solve(halves, chosen.shift - _SPLIT_WORTH_BITS) is not None:
+            chosen, sides = search.smallest_shift(halves), halves
+        if chosen is None:
+            chosen = search.smallest_shift([side.halves_down(real, zero_point) for side in halves])
+        if chosen is not None:
+            break
+    else:
+        raise ArithmeticDomainError("no multiply-add-shift equals this rescale on its range: report it")
     narrowed = NarrowRescale(
         multipliers=tuple(chosen.multiplier.tolist()),
         offsets=tuple(chosen.offsets[0].tolist()),
@@ -185,21 +202,21 @@ def check_domain(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point
         )
 
 
-def _largest_shift(rescale: Rescale, zero_point: int, output: Interval) -> int:
-    """The largest shift at which no bound computed by the search leaves int64.
+def _largest_shift(kind: np.dtype[Any], rescale: Rescale, zero_point: int, output: Interval) -> int:
+    """The largest shift at which no bound computed by the search leaves the integers used.
 
     Multipliers stay below ``5 * M * 2**shift``, and the bounds below that times the farthest output.
     """
     farthest = max(abs(output.low), abs(output.high)) + abs(zero_point) + 2
     multiplier_bits = max(0, math.ceil(math.log2(max(*rescale.multipliers, 1.0))))
-    return min(_MAXIMUM_SHIFT, UNBOUNDED_BITS - 4 - max(farthest.bit_length(), multiplier_bits))
+    return min(_MAXIMUM_SHIFT[kind], UNBOUNDED_BITS[kind] - 4 - max(farthest.bit_length(), multiplier_bits))
 
 
 @dataclass(frozen=True)
 class _Solution:
     shift: int
-    multiplier: Int64Array
-    offsets: tuple[Int64Array, ...]
+    multiplier: npt.NDArray[Any]
+    offsets: tuple[npt.NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -208,10 +225,12 @@ class _Search:
 
     Attributes:
         real: the real multiplier of each channel, near which the integer one must lie.
+        kind: of integers to compute with, int64 or object.
         largest_shift: the largest shift to try.
     """
 
     real: npt.NDArray[np.float64]
+    kind: np.dtype[Any]
     largest_shift: int
 
     def smallest_shift(self, sides: Sequence[Conditions]) -> _Solution | None:
@@ -236,12 +255,12 @@ class _Search:
         if shift < 0:
             return None
 
-        def room(multiplier: Int64Array) -> Int64Array:
+        def room(multiplier: npt.NDArray[Any]) -> npt.NDArray[Any]:
             bounds = [side.offset_room(multiplier, shift) for side in sides]
             return np.min([highest - lowest for lowest, highest in bounds], axis=0)
 
-        left = np.zeros(self.real.shape, np.int64)
-        right = np.ceil(self.real * 2.0 ** (shift + 2)).astype(np.int64) + 1
+        left = np.zeros(self.real.shape, self.kind)
+        right = np.array([math.ceil(real * 2.0 ** (shift + 2)) + 1 for real in self.real.tolist()], self.kind)
         while (left < right).any():
             middle = (left + right) >> 1
             rises = room(middle + 1) > room(middle)

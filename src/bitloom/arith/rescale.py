@@ -115,9 +115,11 @@ class Rescale:
         """
         accumulators = np.asarray(values, np.int64)
         if self.rounding is Rounding.FLOAT64:
-            return _float64_half_away(accumulators, np.array(self.multipliers, np.float64))
-        multiplier, shift = self.fixed_point()
-        return _FIXED_POINT[self.rounding](accumulators, multiplier, shift)
+            result = _float64_half_away(accumulators, np.array(self.multipliers, np.float64))
+        else:
+            result = _FIXED_POINT[self.rounding](accumulators, *self.fixed_point())
+        # One multiplier is an array of one, which would give a scalar an axis.
+        return result.reshape(accumulators.shape) if self.channels == 1 else result
 
 
 def _float64_half_away(values: Int64Array, multipliers: npt.NDArray[np.float64]) -> Int64Array:

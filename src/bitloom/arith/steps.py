@@ -8,6 +8,7 @@ The conditions are points of the plane (accumulator, output value), of two kinds
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,8 @@ from bitloom.arith.ranges import Interval
 from bitloom.arith.rescale import Int64Array, Rescale
 from bitloom.errors import ArithmeticDomainError
 
-# No bound on an offset comes near this.
-UNBOUNDED_BITS = 60
-_UNBOUNDED = np.int64(1) << UNBOUNDED_BITS
+# No bound on an offset comes near these, in the integers of NumPy and of Python.
+UNBOUNDED_BITS = {np.dtype(np.int64): 60, np.dtype(object): 250}
 # How near a half a step must lie to be one that a rounding may send either way.
 _HALF_TOLERANCE = 2.0**-20
 # Steps are held for all channels at once: 16 bits of output for 256 channels.
@@ -123,15 +123,16 @@ class Conditions:
         later = replace(points, accumulators=points.accumulators + (np.abs(distance) < _HALF_TOLERANCE))
         return replace(self, at_least=later, at_least_corners=_corners(later))
 
-    def offset_room(self, multiplier: Int64Array, shift: int) -> tuple[Int64Array, Int64Array]:
-        """The smallest and largest offset that meet the conditions, per channel."""
-        slope = multiplier[:, None]
+    def offset_room(self, multiplier: npt.NDArray[Any], shift: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The smallest and largest offset that meet the conditions, per channel, of the kind the multiplier is."""
+        kind, slope = multiplier.dtype, multiplier[:, None]
+        unbounded = 1 << UNBOUNDED_BITS[kind]
         points = self.at_least_corners
-        bounds = (points.values << shift) - slope * points.accumulators
-        lowest = np.where(points.used, bounds, -_UNBOUNDED).max(axis=1)
+        bounds = (points.values.astype(kind) << shift) - slope * points.accumulators
+        lowest = np.where(points.used, bounds, -unbounded).max(axis=1)
         points = self.below_corners
-        bounds = (points.values << shift) - 1 - slope * points.accumulators
-        highest = np.where(points.used, bounds, _UNBOUNDED).min(axis=1)
+        bounds = (points.values.astype(kind) << shift) - 1 - slope * points.accumulators
+        highest = np.where(points.used, bounds, unbounded).min(axis=1)
         return lowest, highest
 
 
