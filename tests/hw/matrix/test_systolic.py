@@ -13,7 +13,7 @@ from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.matrix.channel import MatrixChannel
 from bitloom.hw.matrix.multiply import systolic_cycles, systolic_interval, systolic_multiply
-from bitloom.hw.matrix.systolic import Beat, accumulator_interval, make_systolic_array
+from bitloom.hw.matrix.systolic import Beat, accumulator_interval, bias_cycles, make_systolic_array
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 
 INT8 = IntType(8)
@@ -164,7 +164,7 @@ def test_bias_wires_of_the_bare_array_need_hold_only_as_documented():
     simulation = pyrtl.Simulation()
     wanted = np.arange(6).reshape(2, 3)
     for cycle in range(array.latency + 1):
-        held = wanted if 1 <= cycle <= 5 else np.full((2, 3), -99)
+        held = wanted if 0 <= cycle < bias_cycles(2, 3) else np.full((2, 3), -99)
         control = dict.fromkeys(("valid", "first", "last"), int(cycle == 0))
         simulation.step(left.stimulus([2, 3]) | top.stimulus([4, 5, 6]) | bias.stimulus(held) | control)
     assert (array.result.read(simulation) == np.outer([2, 3], [4, 5, 6]) + wanted).all()

@@ -17,7 +17,7 @@ of the finished tile leave one a cycle while the next tile already accumulates::
     order of tiles:   (a panel 0, b panel 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)
 
 Timing of a tile: in cycle c its first addresses, in c + 1 its first words, in c + length its last words, in
-c + length + R + C + 2 its first row segment. The next tile starts in cycle c + `slots`; its last beat waits until
+c + length + R + C + 3 its first row segment. The next tile starts in cycle c + `slots`; its last beat waits until
 all rows of this tile have been taken, because it is the one that would overwrite them. A consumer may therefore
 pause at any time, and a product starts as soon as its predecessor has been fed.
 """
@@ -35,7 +35,7 @@ from bitloom.errors import HardwareError
 from bitloom.hw.matrix.channel import MatrixChannel
 from bitloom.hw.matrix.integer import storage
 from bitloom.hw.matrix.panels import PanelMemory, address_bits
-from bitloom.hw.matrix.systolic import Beat, SystolicArray, make_systolic_array, systolic_latency
+from bitloom.hw.matrix.systolic import Beat, SystolicArray, bias_cycles, make_systolic_array, systolic_latency
 from bitloom.hw.matrix.values import IntegerArray, integer_array, pack_values, to_array
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 from bitloom.hw.registers import connect
@@ -89,7 +89,7 @@ def block_interval(length: int, rows: int, columns: int, *, bias: bool = False) 
     """Cycles between tiles when no consumer pauses.
 
     >>> block_interval(144, 4, 4), block_interval(3, 4, 4)
-    (144, 15)
+    (144, 16)
     """
     return max(_slots(length, rows, columns, bias), systolic_latency(rows, columns) + rows + 1)
 
@@ -367,7 +367,7 @@ def store_product(name: str, product: BlockProduct) -> StoredProduct:
 
 def _slots(length: int, rows: int, columns: int, bias: bool) -> int:
     """Cycles for which the addresses of a tile last: a bias must hold until the first beat has crossed the array."""
-    return max(length, rows + columns + 1) if bias else length
+    return max(length, bias_cycles(rows, columns)) if bias else length
 
 
 def _registered(name: str, wire: pyrtl.WireVector) -> pyrtl.Register:

@@ -39,7 +39,8 @@ from bitloom.hw.matrix.shift import shift_out
 from bitloom.hw.matrix.systolic import delay_line
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 from bitloom.hw.registers import connect, constant
-from bitloom.hw.rescale import LATENCY, RescaleConstants
+from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.rescale import latency as rescale_latency
 from bitloom.hw.rescale import rescale as rescale_lanes
 
 
@@ -136,14 +137,14 @@ def rescale(
     matrix = x.matrix
     width = matrix.size if lanes is None else min(lanes, matrix.size)
     _check_rescale(name, matrix, factor, width)
-    groups = -(-matrix.size // width)
+    groups, stages = -(-matrix.size // width), rescale_latency(in_logic=False)
     output = full_range(limits.bits, limits.signed) if isinstance(limits, IntType) else limits
     busy, valid = (pyrtl.Register(1, f"{name}_{part}", reset_value=0) for part in ("busy", "valid"))
     group = pyrtl.Register(groups.bit_length(), f"{name}_group", reset_value=0)
     ready = pyrtl.WireVector(1, f"{name}_ready")
     feeding = busy & (group != groups)
-    arriving = delay_line(f"{name}_arriving", feeding, LATENCY)[-1]
-    complete = delay_line(f"{name}_complete", feeding & (group == groups - 1), LATENCY)[-1]
+    arriving = delay_line(f"{name}_arriving", feeding, stages)[-1]
+    complete = delay_line(f"{name}_complete", feeding & (group == groups - 1), stages)[-1]
     connect(x.ready, ~busy)
     group.next <<= pyrtl.select(x.transfer, 0, pyrtl.select(feeding, group + 1, group)[: len(group)])
     busy.next <<= x.transfer | (busy & ~(valid & ready))
@@ -166,7 +167,7 @@ def rescale_cycles(size: int, lanes: int | None = None) -> int:
     >>> rescale_cycles(16), rescale_cycles(16, 4)
     (7, 10)
     """
-    return -(-size // (lanes or size)) + LATENCY + 1
+    return -(-size // (lanes or size)) + rescale_latency(in_logic=False) + 1
 
 
 def _check_rescale(name: str, matrix: WireMatrix, factor: Rescale, lanes: int) -> None:

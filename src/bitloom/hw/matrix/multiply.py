@@ -16,12 +16,12 @@ has been taken, because it is the one that would overwrite it. ``ready`` comes f
 
 (2x3) times (3x2), products taken at once::
 
-    cycle             0      1      2      3      4   ...   9      10
+    cycle             0      1      2      3      4      ...    10
     a_ready           1      0      0      1      0
     a_loaded          0      1      1      1      1
-    beat                     0      1      2      0
-    array                    beat 0 beat 1 beat 2 beat 0 of the next product
-    product_valid                                           1 (cycle 3 + rows + columns + 2)
+    step              0      0      1      2      0
+    given to array           beat 0 beat 1 beat 2 beat 0
+    mm_valid          0      0      0      0      0      ...    1  (`systolic_cycles` after cycle 0)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import pyrtl
 from bitloom.errors import HardwareError
 from bitloom.hw.matrix.channel import MatrixChannel
 from bitloom.hw.matrix.shift import shift_out
-from bitloom.hw.matrix.systolic import Beat, SystolicArray, make_systolic_array, systolic_latency
+from bitloom.hw.matrix.systolic import Beat, SystolicArray, bias_cycles, make_systolic_array, systolic_latency
 from bitloom.hw.matrix.values import IntegerArray
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 from bitloom.hw.registers import connect
@@ -62,7 +62,7 @@ def systolic_cycles(rows: int, terms: int, columns: int) -> int:
     """Cycles from the one in which the last operand is taken to the one in which the product is valid.
 
     >>> systolic_cycles(2, 3, 2)
-    9
+    10
     """
     return terms + systolic_latency(rows, columns)
 
@@ -71,7 +71,7 @@ def systolic_interval(rows: int, terms: int, columns: int) -> int:
     """Cycles between products that are taken at once, operands always waiting and bias constant.
 
     >>> systolic_interval(2, 3, 2), systolic_interval(4, 144, 4)
-    (7, 144)
+    (8, 144)
     """
     return max(terms, systolic_latency(rows, columns) + 1)
 
@@ -114,7 +114,7 @@ def systolic_multiply(
     """
     rows, terms, columns = _product_shape(name, a.matrix, b.matrix)
     # A bias that changes between products must hold until the first beat has crossed the whole array.
-    slots = max(terms, rows + columns + 1) if isinstance(bias, MatrixChannel) else terms
+    slots = max(terms, bias_cycles(rows, columns)) if isinstance(bias, MatrixChannel) else terms
     operands = {"a": a, "b": b} | ({"bias": bias} if isinstance(bias, MatrixChannel) else {})
     in_flight = pyrtl.Register(1, f"{name}_in_flight", reset_value=0)
     step, feeding = _feed(name, operands, terms, slots, in_flight)

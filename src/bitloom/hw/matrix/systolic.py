@@ -1,41 +1,48 @@
 """The output-stationary systolic array: a grid of multiply-accumulate cells through which two matrices flow.
 
 Rows of the left matrix enter from the left, columns of the top matrix from above, one element a cycle each, and
-each cell keeps the sum that becomes one element of the product. Cell (i, j), with every box a register::
+each cell keeps the sum that becomes one element of the product. Every box is a register::
 
-                       top_{i}_{j} (from the cell above)
-                         │
-              ┌──────────▼──────────────────────────────────────────────┐
-              │      ┌───────┐                                          │
-              │   ┌──┤  top  ├──┐                                       │
-              │   │  └───────┘  │   ┌─────────┐    ┌─────┐   ┌────────┐ │
-      left ──▶│   │             × ─▶│ product ├─+─▶│ acc ├──▶│ result │ │
-   (from the  │   │  ┌───────┐  │   └─────────┘ ▲  └──┬──┘   └────────┘ │
-    cell to   │   │  │ left  ├──┤               └─────┤ (bias if first) │
-    the left) │   │  └───────┘  │                                       │
-              └───┼─────────────┼───────────────────────────────────────┘
-                  ▼             ▶
-           to the cell below   to the cell to the right
+                                top column 0     top column 1
+                                     │                │
+                                [- top_zero]     [- top_zero]
+                                     │              [skew]
+                                     ▼                ▼
+    left row 0 ─ [- left_zero] ───▶ cell 0 0 ──────▶ cell 0 1
+                                     │                │
+                                     ▼                ▼
+    left row 1 ─ [- left_zero][skew]▶cell 1 0 ──────▶ cell 1 1
+
+    a cell          from above
+                        │
+                     ┌──▼──┐
+                     │ top ├────────┬───────────▶ to the cell below
+                     └─────┘        │
+                    ┌──────┐        ▼    ┌─────────┐       ┌─────┐     ┌────────┐
+    from the left ─▶│ left ├─┬────▶ × ──▶│ product ├─▶ + ─▶│ acc ├────▶│ result │
+                    └──────┘ │           └─────────┘   ▲   └──┬──┘     └────────┘
+                             │                         └──────┘ (the bias, for the first product)
+                             └─────▶ to the cell on the right
 
 A beat is one column of the left matrix and one row of the top matrix. Row i and column j of a beat are delayed by i
 and j cycles (the triangles of skew registers), so that the beats cross the grid as diagonal waves: what belongs
 together meets in cell (i, j) exactly i + j cycles after it meets in cell (0, 0). One delay line of (valid, first,
 last) therefore serves all cells of a diagonal. With a 2x3 times 3x2 product whose beat 0 is given in cycle 0::
 
-    cycle              0    1    2    3    4    5    6    7    8
+    cycle              0    1    2    3    4    5    6    7    8    9
     left column        a_0  a_1  a_2
-    left operand, row 0     a00  a01  a02                             cell (0, 0); row 1 one cycle later
-    product (0, 0)               p0   p1   p2
-    acc     (0, 0)                    s0   s1   s2                    s2 = bias + p0 + p1 + p2
-    result  (0, 0)                              s2   s2   s2   ...
-    acc     (1, 1)                              s0   s1   s2
-    result  (1, 1)                                        s2   ...    all results hold from cycle 8
+    left (0, 0)                  a00  a01  a02
+    product (0, 0)                    p0   p1   p2
+    acc (0, 0)                             s0   s1   s2                  s2 = bias + p0 + p1 + p2
+    result (0, 0)                                         s2   s2   ...
+    acc (1, 1)                                       s0   s1   s2
+    result (1, 1)                                                   s2   all results hold from cycle 9
 
 The result registers hold while the next product accumulates, so beats may follow each other without a gap as long
 as the next last beat comes after the result has been used. All widths follow from ranges: an operand register has
 the natural width of ``x - zero_point``, a product register the whole product, an accumulator the range of the sum.
 
-Sources: H. T. Kung and C. E. Leiserson, "Systolic arrays (for VLSI)", 1978; Figure 5 of Nigam et al., "A compiler
+Sources: H. T. Kung and C. E. Leiserson, "Systolic arrays (for VLSI)", 1978; Figure 5 of R. Nigam et al., "A compiler
 infrastructure for accelerator generators", 2021, for the cell with registers on both operands.
 """
 
@@ -59,8 +66,8 @@ from bitloom.hw.matrix.integer import (
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 from bitloom.hw.registers import constant
 
-# Cycles from a beat on the inputs of the array to the result of cell (0, 0): operand, product, sum, result.
-CELL_STAGES = 4
+# Cycles from a beat on the inputs of the array to the result of cell (0, 0): edge, operand, product, sum, result.
+CELL_STAGES = 5
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,18 @@ def systolic_latency(rows: int, columns: int) -> int:
     """Cycles from the last beat to the whole result: one per diagonal crossed, and the stages of a cell.
 
     >>> systolic_latency(2, 2)
-    6
+    7
     """
     return rows + columns - 2 + CELL_STAGES
+
+
+def bias_cycles(rows: int, columns: int) -> int:
+    """Cycles between products that a bias which changes with each product needs, so that every cell reads its own.
+
+    >>> bias_cycles(2, 2)
+    6
+    """
+    return rows + columns + 2
 
 
 def accumulator_interval(left: Interval, top: Interval, terms: int, bias: Interval) -> Interval:
@@ -144,7 +160,7 @@ def make_systolic_array(
         left_zero: subtracted from every left element.
         top_zero: subtracted from every top element.
         bias: what the sums start from, shape (rows, columns). Read while the first beat crosses the grid, so hold it
-            for rows + columns cycles from the cycle after the first beat's. None starts from zero.
+            for `bias_cycles` from the cycle of the first beat. None starts from zero.
 
     Raises:
         HardwareError: shapes do not fit together, or there is no term.
@@ -158,7 +174,7 @@ def make_systolic_array(
     >>> beat = Beat(*(pyrtl.Input(1, bit) for bit in ("valid", "first", "last")))
     >>> array = make_systolic_array("mm", left, top, beat, terms=3)
     >>> array.result, array.latency
-    (WireMatrix(mm_result: int14[1, 2]), 5)
+    (WireMatrix(mm_result: int14[1, 2]), 6)
     >>> simulation = pyrtl.Simulation()
     >>> for k, (a, b) in enumerate([(1, [4, 7]), (2, [5, 8]), (3, [6, 9])]):
     ...     control = {"valid": 1, "first": int(k == 0), "last": int(k == 2)}
@@ -173,8 +189,8 @@ def make_systolic_array(
     left_interval, top_interval = _shifted(left.interval, left_zero), _shifted(top.interval, top_zero)
     left_grid = WireMatrix.registers(f"{name}_left", (rows, columns), left_interval)
     top_grid = WireMatrix.registers(f"{name}_top", (rows, columns), top_interval)
-    _flow(f"{name}_left_skew", left, left_zero, left_grid)
-    _flow(f"{name}_top_skew", top, top_zero, top_grid.transpose())
+    _flow(f"{name}_left_edge", left, left_zero, left_grid)
+    _flow(f"{name}_top_edge", top, top_zero, top_grid.transpose())
     bias_interval = Interval(0, 0) if bias is None else bias.interval
     interval = accumulator_interval(left_interval, top_interval, terms, bias_interval)
     wave = _Wave.build(name, beat, rows + columns - 1)
@@ -183,7 +199,7 @@ def make_systolic_array(
     for i, j in np.ndindex(rows, columns):
         # The accumulator may have spare bits above those of the sum (see _accumulators); the sum is in the low ones.
         total = accumulators[i, j][: result.bits]
-        result[i, j].next <<= pyrtl.select(wave.last[i + j + 2], total, result[i, j])
+        result[i, j].next <<= pyrtl.select(wave.last[i + j + 3], total, result[i, j])
     return SystolicArray(result, wave.last[-1], accumulators, left_grid, top_grid)
 
 
@@ -191,8 +207,8 @@ def make_systolic_array(
 class _Wave:
     """The control of a beat as it crosses the grid: element d of a line is the beat's bit d + 1 cycles later.
 
-    The operands of a beat are in the cells of diagonal d after d + 1 cycles, their product after d + 2, the sum
-    after d + 3. So diagonal d accumulates under line element d + 1 and copies its sum under line element d + 2.
+    The operands of a beat are in the cells of diagonal d after d + 2 cycles, their product after d + 3, the sum
+    after d + 4. So diagonal d accumulates under line element d + 2 and copies its sum under line element d + 3.
     """
 
     valid: tuple[pyrtl.Register, ...]
@@ -202,9 +218,9 @@ class _Wave:
     @classmethod
     def build(cls, name: str, beat: Beat, diagonals: int) -> _Wave:
         return cls(
-            delay_line(f"{name}_wave_valid", beat.valid, diagonals + 1),
-            delay_line(f"{name}_wave_first", beat.first, diagonals + 1),
-            delay_line(f"{name}_wave_last", beat.valid & beat.last, diagonals + 2),
+            delay_line(f"{name}_wave_valid", beat.valid, diagonals + 2),
+            delay_line(f"{name}_wave_first", beat.first, diagonals + 2),
+            delay_line(f"{name}_wave_last", beat.valid & beat.last, diagonals + 3),
         )
 
 
@@ -219,13 +235,17 @@ def delay_line(name: str, wire: pyrtl.WireVector, cycles: int) -> tuple[pyrtl.Re
 
 
 def _flow(name: str, edge: WireMatrix, zero: int, grid: WireMatrix) -> None:
-    """Send element i of the edge through i skew registers and then through row i of the grid."""
+    """Send element i of the edge through i + 1 registers and then through row i of the grid.
+
+    The first of them parts the subtraction from the cells: Yosys 0.70 packs a subtraction next to a multiplier into
+    the DSP slice together with the register between them, and loses what that register gives to the next cell.
+    """
     for i, wire in enumerate(edge):
         # Exact modulo 2**bits, because the difference lies in the grid's interval.
         value = resize(wire, edge.signed, grid.bits)
         if zero:
             value = (value - constant(zero, grid.bits))[: grid.bits]
-        skew = [pyrtl.Register(grid.bits, f"{name}_{i}_{position}") for position in range(i)]
+        skew = [pyrtl.Register(grid.bits, f"{name}_{i}_{position}") for position in range(i + 1)]
         for stage in [*skew, *grid[i]]:
             stage.next <<= value
             value = stage
@@ -247,8 +267,8 @@ def _accumulators(
         start = constant(0, bits) if bias is None else resize(bias[i, j], bias.signed, bits)
         total, d = sums[i, j], i + j
         # In this order of selects synthesis absorbs the sum and its start value into the DSP slice.
-        base = pyrtl.select(wave.first[d + 1], start, total)
-        total.next <<= pyrtl.select(wave.valid[d + 1], (base + addend)[:bits], total)
+        base = pyrtl.select(wave.first[d + 2], start, total)
+        total.next <<= pyrtl.select(wave.valid[d + 2], (base + addend)[:bits], total)
     return sums
 
 
