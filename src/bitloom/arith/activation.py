@@ -8,6 +8,7 @@ import numpy as np
 
 from bitloom.arith.ranges import Interval
 from bitloom.arith.types import IntType
+from bitloom.errors import ArithmeticDomainError
 
 _REAL_BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "NONE": (None, None),
@@ -22,10 +23,18 @@ FUSED_ACTIVATIONS = tuple(_REAL_BOUNDS)
 def quantize_real(real: float, scale: float, zero_point: int) -> int:
     """``zero_point + round(real / scale)``: a float32 division, halves away from zero, as LiteRT's kernels do it.
 
+    Raises:
+        ArithmeticDomainError: the quotient is beyond int32, where the kernels' answer is undefined.
+
     >>> quantize_real(6.0, 0.05, -128)
     -8
     """
-    ratio = float(np.float32(real) / np.float32(scale))
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = float(np.float32(real) / np.float32(scale))
+    if not abs(ratio) < 2**31:
+        raise ArithmeticDomainError(
+            f"{real} divided by the scale {scale} leaves int32", remedy="check the output scale"
+        )
     return zero_point + int(math.copysign(math.floor(abs(ratio) + 0.5), ratio))
 
 

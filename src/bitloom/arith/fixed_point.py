@@ -31,7 +31,7 @@ def fixed(real: float, integer_bits: int) -> int:
 
 
 def multiply_high(left: npt.ArrayLike, right: npt.ArrayLike) -> Int64Array:
-    """``left * right / 2**31`` rounded to nearest, halves away from zero; the square of -2**31 saturates.
+    """``left * right / 2**31`` rounded to nearest, halves up; the square of -2**31 saturates.
 
     >>> multiply_high(2**30, 3).tolist(), multiply_high(-(2**30), 3).tolist()
     (2, -1)
