@@ -15,6 +15,7 @@ from bitloom.errors import InputError, UsageError
 from bitloom.frontends import Model
 from bitloom.ir import Graph, TensorType
 from bitloom.ir.operator import Array
+from bitloom.plan import Bus, Target
 from bitloom.run.result import RunResult
 
 EXECUTORS: Mapping[str, str] = MappingProxyType(
@@ -48,6 +49,8 @@ class ExecutorOptions:
         simulator: of Verilog: ``verilator`` or ``icarus``.
         stalls: whether producers and consumers of a circuit stall at random.
         seed: of the stalls.
+        target: what the planner of a circuit is to reach; its default if None.
+        bus: how a circuit meets the world.
 
     Raises:
         UsageError: a value that is none of the choices.
@@ -59,6 +62,8 @@ class ExecutorOptions:
     simulator: str = "verilator"
     stalls: bool = False
     seed: int = 0
+    target: Target | None = None
+    bus: Bus = Bus.AXI
 
     def __post_init__(self) -> None:
         for field in fields(self):
