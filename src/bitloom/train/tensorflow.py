@@ -38,7 +38,8 @@ def train_with_tensorflow(
 ) -> Trained:
     """Train and quantize a multilayer perceptron with TensorFlow.
 
-    Args and errors are those of `bitloom.train.train`, and:
+    Arguments and errors are those of `bitloom.train.train`, but that the recipe's weight decay and percentile are not
+    used (Keras' Adam has no weight decay; the toolkit finds ranges its own way), and:
 
     Raises:
         MissingExtraError: TensorFlow or its model optimization toolkit is not installed.
