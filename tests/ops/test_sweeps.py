@@ -229,13 +229,14 @@ def dense_case(rng: np.random.Generator, trial: int) -> Graph:
     x_scale = 2.0**-6 if ties else log_uniform(rng, 1e-4, 1)
     scales = [2.0**-5] * outputs if ties else [log_uniform(rng, 1e-4, 1) for _ in range(outputs)]
     scales = [single(scale) for scale in (scales if per_channel else scales[:1])]
-    low = 0 if given is UINT8 else -127
+    weight_element = {UINT8: UINT8, INT16: INT8, INT8: IntType(4) if trial % 8 == 7 else INT8}[given]
+    low, high = (0, 255) if given is UINT8 else (-weight_element.maximum, weight_element.maximum)
     weight_type = TensorType(
         (outputs, depth),
-        UINT8 if given is UINT8 else INT8,
+        weight_element,
         Quantization(tuple(scales), (131 if given is UINT8 else 0,) * len(scales), 0 if per_channel else None),
     )
-    operands = [Value("w", weight_type, rng.integers(low, 127, (outputs, depth), endpoint=True))]
+    operands = [Value("w", weight_type, rng.integers(low, high, (outputs, depth), endpoint=True))]
     x = quantized((int(rng.integers(1, 3)), depth), x_scale, zero_point(rng, given), given)
     if trial % 4 != 3:
         bias_quantization = Quantization(

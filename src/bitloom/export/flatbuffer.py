@@ -49,7 +49,8 @@ class TensorSpec:
     Attributes:
         name: what interpreters and viewers show.
         shape: the dimensions; () is a scalar.
-        dtype: a NumPy type, or anything ``numpy.dtype`` accepts.
+        dtype: a NumPy type, or anything ``numpy.dtype`` accepts; or ``"int2"``, ``"int4"``, ``"uint4"``, whose
+            data are arrays of int8 or uint8 and are stored packed.
         scales: no value (not quantized), one (per tensor), or one per index of `axis`; stored as float32.
         zero_points: as many as scales; all zero when left empty.
         axis: the quantized dimension of per-channel scales.
@@ -161,11 +162,16 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc] # the generated sche
         return schema.BufferEnd(builder)
 
 
+# Types of less than a byte, which NumPy lacks, and the types their elements are given in.
+_CONTAINERS = {"int2": "int8", "int4": "int8", "uint4": "uint8"}
+
+
 def _tensor(spec: TensorSpec, buffers: list[_AlignedBuffer]) -> Any:
     where = f"tensor '{spec.name}'"
-    dtype = np.dtype(spec.dtype)
-    if dtype.name not in _TENSOR_TYPES:
-        raise ExportError(f"TFLite has no tensor type {dtype.name}", where=where, remedy="use another dtype")
+    type_name = _type_name(spec.dtype)
+    dtype = np.dtype(_CONTAINERS.get(type_name, type_name))
+    if type_name not in _TENSOR_TYPES:
+        raise ExportError(f"TFLite has no tensor type {type_name}", where=where, remedy="use another dtype")
     buffer = 0
     if spec.data is not None:
         if spec.data.shape != tuple(spec.shape) or spec.data.dtype != dtype:
@@ -173,17 +179,32 @@ def _tensor(spec: TensorSpec, buffers: list[_AlignedBuffer]) -> Any:
             raise ExportError(f"its data is {found}, not {dtype.name}{list(spec.shape)}", where=where)
         buffer = len(buffers)
         little_endian = np.ascontiguousarray(spec.data, dtype.newbyteorder("<"))
+        if type_name in _CONTAINERS:
+            little_endian = _packed(little_endian, int(type_name.removeprefix("u").removeprefix("int")))
         buffers.append(_AlignedBuffer(data=little_endian.tobytes()))
     signature = None if spec.shape_signature is None else np.array(spec.shape_signature, np.int32)
     return schema.TensorT(
         name=spec.name,
         shape=np.array(spec.shape, np.int32),
-        type=_TENSOR_TYPES[dtype.name],
+        type=_TENSOR_TYPES[type_name],
         buffer=buffer,
         quantization=_quantization(spec, where),
         shapeSignature=signature,
         hasRank=True,
     )
+
+
+def _type_name(dtype: npt.DTypeLike) -> str:
+    return dtype if isinstance(dtype, str) and dtype in _CONTAINERS else np.dtype(dtype).name
+
+
+def _packed(elements: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
+    """Elements of less than a byte, several to a byte, the first in the lowest bits."""
+    per_byte = 8 // bits
+    fields = elements.reshape(-1).view(np.uint8) & np.uint8((1 << bits) - 1)
+    padded = np.concatenate([fields, np.zeros(-fields.size % per_byte, np.uint8)]).reshape(-1, per_byte)
+    shifted: npt.NDArray[np.uint8] = padded << np.arange(0, 8, bits, dtype=np.uint8)
+    return np.bitwise_or.reduce(shifted, axis=1)
 
 
 def _quantization(spec: TensorSpec, where: str) -> Any:
@@ -366,6 +387,6 @@ def _version(spec: OperatorSpec, tensors: Sequence[TensorSpec]) -> int:
     if spec.name == "FULLY_CONNECTED" and len(spec.inputs) == 2:
         return _FULLY_CONNECTED_WITHOUT_BIAS
     if spec.name == "QUANTIZE":  # decided by what comes out
-        return 2 if np.dtype(tensors[spec.outputs[0]].dtype) == np.int16 else 1
-    dtype = np.dtype(tensors[spec.inputs[position]].dtype).name
+        return 2 if _type_name(tensors[spec.outputs[0]].dtype) == "int16" else 1
+    dtype = _type_name(tensors[spec.inputs[position]].dtype)
     return _VERSIONS.get(spec.name, {}).get(dtype, 1)

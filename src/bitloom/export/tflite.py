@@ -13,7 +13,20 @@ from bitloom.export.flatbuffer import ABSENT, OperatorSpec, TensorSpec, write_mo
 from bitloom.ir import FloatType, Graph, Node, SourceNode, TensorType, Value
 from bitloom.ir.operator import spelled
 
-_ELEMENTS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32")
+_ELEMENTS = (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float32",
+    "int2",
+    "int4",
+    "uint4",
+)
 
 
 def graph_to_tflite(graph: Graph) -> bytes:

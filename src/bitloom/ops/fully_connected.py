@@ -225,10 +225,12 @@ def _check_bias_scale(source: SourceNode, x: Value, weights: Value, bias: Value 
     if bias is None or weight_quantization.axis is not None:
         return
     product = x.type.required_quantization.scale * weight_quantization.scale
-    if abs(product - bias.type.required_quantization.scale) / scale > _BIAS_SCALE_TOLERANCE:
+    quantization = bias.type.quantization
+    # The kernel takes a bias that does not say its scale for one of scale 0.
+    bias_scale = quantization.scales[0] if quantization and quantization.axis is None else 0.0
+    if abs(product - bias_scale) / scale > _BIAS_SCALE_TOLERANCE:
         raise UnsupportedError(
-            f"{source.kind} with a bias of scale {bias.type.required_quantization.scale:g}; the kernel takes "
-            f"input times weight scale, {product:g}",
+            f"{source.kind} with a bias of scale {bias_scale:g}; the kernel takes input times weight scale, {product:g}",
             where=source.where,
         )
 
