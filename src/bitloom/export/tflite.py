@@ -13,19 +13,12 @@ from bitloom.export.flatbuffer import ABSENT, OperatorSpec, TensorSpec, write_mo
 from bitloom.ir import FloatType, Graph, Node, SourceNode, TensorType, Value
 from bitloom.ir.operator import spelled
 
+_INTEGER_BITS = (2, 4, 8, 16, 32, 64)
 _ELEMENTS = (
-    "int8",
-    "uint8",
-    "int16",
-    "uint16",
-    "int32",
-    "uint32",
-    "int64",
-    "uint64",
     "float32",
-    "int2",
-    "int4",
     "uint4",
+    *(f"int{bits}" for bits in _INTEGER_BITS),
+    *(f"uint{bits}" for bits in _INTEGER_BITS[2:]),
 )
 
 
