@@ -48,6 +48,8 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
         name=f"{name}_rom",
         pad_with_zeros=True,
         max_read_ports=1,
+        # The address may come through logic; the registered word makes the read synchronous all the same.
+        asynchronous=True,
     )
     word = Register(bits, f"{name}_word")
     word.next <<= memory[address.truncate(address_bits)]

@@ -6,18 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pyrtl import WireVector
 
 from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value, register
+from bitloom.hw.argmax import argmax
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
 from bitloom.ops.support import example_graph, require_kinds
 
 
 @register
 @dataclass(frozen=True)
-class ArgMax(Operator):
+class ArgMax(StreamingOperator):
     """The index of the largest element along one axis; of equal ones the first, as in NumPy.
 
     Attributes:
@@ -45,6 +49,17 @@ class ArgMax(Operator):
     def evaluate(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """x (inferences, *shape)."""
         return (np.argmax(inputs[0], axis=self.axis + 1),)
+
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """A comparison per lane, along rows.
+
+        Raises:
+            UnsupportedError: another axis than the last, whose elements do not follow each other in a stream.
+        """
+        x = operands[0].type
+        if self.axis != len(x.shape) - 1:
+            raise UnsupportedError(f"arg_max along axis {self.axis} of shape {list(x.shape)}: hardware has the last")
+        return ArgMaxCircuit(x.integer, self.output, x.shape[-1], x.size // x.shape[-1])
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the axis as a constant operand."""
@@ -76,6 +91,45 @@ class ArgMax(Operator):
         yield _example("long_axis", (1, 300), -1, int8, int32)
         yield _example("uint8", (1, 17), -1, uint8, int32)
         yield _example("int32", (1, 6), -1, int32, int32)
+
+
+@dataclass(frozen=True)
+class ArgMaxCircuit(StreamingCircuit):
+    """A comparison unit.
+
+    Attributes:
+        element: what is compared.
+        index: the type of the result.
+        row: elements compared with each other.
+        rows: how often.
+    """
+
+    element: IntType
+    index: IntType
+    row: int
+    rows: int
+
+    def foldings(self) -> Iterable[Folding]:
+        """Powers of two of lanes."""
+        for exponent in range(min(7, self.row.bit_length())):
+            yield Folding(simd=1 << exponent)
+
+    def estimate(self, folding: Folding) -> Estimate:
+        """A comparison and a choice per lane."""
+        cycles = -(-self.row // folding.simd) * self.rows
+        return Estimate(cycles=cycles, logic=2 * self.element.bits * folding.simd + 30)
+
+    def input_type(self, folding: Folding) -> StreamType:
+        """Rows to compare."""
+        return StreamType(self.element, self.row, self.rows, folding.simd)
+
+    def output_type(self, folding: Folding) -> StreamType:  # noqa: ARG002 - always one
+        """One index per row."""
+        return StreamType(self.index, 1, self.rows, 1)
+
+    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:  # noqa: ARG002
+        """See `bitloom.hw.argmax.argmax`."""
+        return argmax(name, stream, self.index, reset)
 
 
 def _example(name: str, shape: tuple[int, ...], axis: int, given: IntType, made: IntType) -> Example:

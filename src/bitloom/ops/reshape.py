@@ -10,15 +10,16 @@ import numpy as np
 
 from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value, register
+from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import WiringOperator
 from bitloom.ops.support import example_graph
 
 
 @register
 @dataclass(frozen=True)
-class Reshape(Operator):
+class Reshape(WiringOperator):
     """The operand's elements, last index fastest, in another shape.
 
     Attributes:

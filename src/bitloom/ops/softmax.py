@@ -9,13 +9,17 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from pyrtl import WireVector
 
 from bitloom.arith import IntType, quantize_multiplier
 from bitloom.arith.fixed_point import divide_by_power, exponential, multiply_high, reciprocal
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value, register
+from bitloom.hw.softmax import SOFTMAX_MULTIPLIERS, softmax, softmax_cycles
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_logic
 from bitloom.ops.support import example_graph, require_element, require_kinds, single_precision
 
 Int64Array = npt.NDArray[np.int64]
@@ -32,7 +36,7 @@ LARGEST_DEPTH = 511
 
 @register
 @dataclass(frozen=True)
-class Softmax(Operator):
+class Softmax(StreamingOperator):
     """``exp(s * (x - max)) / sum(exp(s * (x - max)))`` over the last axis.
 
     1. ``d = max - x``, 0 to 255; ``e = exp_table()[d]``, Q0.31, zero beyond ``-diff_min``.
@@ -130,6 +134,11 @@ class Softmax(Operator):
         scaled = divide_by_power(product, bits_over_unit + 31 - self.output.bits)
         return (self.output.clamp(scaled + self.output.minimum),)
 
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """One row at a time, its division by a shared sequential multiplier."""
+        shape = operands[0].type.shape
+        return SoftmaxCircuit(self, shape[-1], operands[0].type.size // shape[-1])
+
     def notes(self, inputs: Sequence[Value]) -> tuple[str, ...]:  # noqa: ARG002 - known from the attributes
         """Where the exponential's table ends."""
         return (f"exponentials of differences down to {self.diff_min}",)
@@ -170,6 +179,47 @@ class Softmax(Operator):
         yield _example("one_element", (1, 1), int8, int8, 0.1)
         yield _example("uint8", (1, 10), uint8, uint8, 0.1)
         yield _example("int16_output", (1, 10), int8, int16, 0.1)
+
+
+@dataclass(frozen=True)
+class SoftmaxCircuit(StreamingCircuit):
+    """The softmax unit; it has one folding.
+
+    Attributes:
+        operator: whose exponentials.
+        row: elements of the softmax axis.
+        rows: how many rows.
+    """
+
+    operator: Softmax
+    row: int
+    rows: int
+
+    def foldings(self) -> Iterable[Folding]:
+        """One element at a time."""
+        yield Folding()
+
+    def estimate(self, folding: Folding) -> Estimate:  # noqa: ARG002 - there is only one
+        """A table of exponentials and the sequential multiplier."""
+        words, bits = 1 << self.operator.input.bits, 31
+        return Estimate(
+            cycles=softmax_cycles(self.row) * self.rows,
+            other_multipliers=SOFTMAX_MULTIPLIERS,
+            memory_bits=words * bits,
+            logic=rom_logic(words, bits) + 600,
+        )
+
+    def input_type(self, folding: Folding) -> StreamType:  # noqa: ARG002
+        """Rows, an element a beat."""
+        return StreamType(self.operator.input, self.row, self.rows, 1)
+
+    def output_type(self, folding: Folding) -> StreamType:  # noqa: ARG002
+        """Rows, an element a beat."""
+        return StreamType(self.operator.output, self.row, self.rows, 1)
+
+    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:  # noqa: ARG002
+        """See `bitloom.hw.softmax.softmax`."""
+        return softmax(name, stream, self.operator.exp_table(), reset, self.operator.output)
 
 
 def _example(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from pyrtl import WireVector
 
 from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Cost, Operator, SourceNode, Value
+from bitloom.hw.lookup import LARGEST_BITS, lookup
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.ir import Cost, SourceNode, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_logic
 from bitloom.ops.support import require_element, require_kinds
 
 Int64Array = npt.NDArray[np.int64]
@@ -25,7 +29,7 @@ TABLE_BITS = 8
 
 
 @dataclass(frozen=True)
-class TableOperator(Operator):
+class TableOperator(StreamingOperator):
     """``y = f(x)`` for each element alone.
 
     Attributes:
@@ -47,11 +51,11 @@ class TableOperator(Operator):
             int64 array of shape (2**bits,): 256 entries for int8, f(0) first and f(-1) last.
 
         Raises:
-            GraphError: the input has more than `TABLE_BITS` bits.
+            GraphError: the input is too wide.
         """
         bits = self.input.bits
-        if bits > TABLE_BITS:
-            raise GraphError(f"{self.name} of {self.input} has no table: {TABLE_BITS} bits are the limit")
+        if bits > LARGEST_BITS:
+            raise GraphError(f"{self.name} of {self.input} has no table: {LARGEST_BITS} bits are the limit")
         address = np.arange(1 << bits, dtype=np.int64)
         return self.function(address - ((address > self.input.maximum).astype(np.int64) << bits))
 
@@ -75,6 +79,53 @@ class TableOperator(Operator):
     def cost(self, inputs: Sequence[Value]) -> Cost:  # noqa: ARG002 - known from the attributes
         """No multiply-accumulates: one look-up per element, in a memory of 2**bits words."""
         return Cost(parameters=1 << self.input.bits if self.input.bits <= TABLE_BITS else 0)
+
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """One memory per lane.
+
+        Raises:
+            UnsupportedError: the input is too wide for a memory.
+        """
+        if self.input.bits > LARGEST_BITS:
+            raise UnsupportedError(f"{self.name} of {self.input} has no hardware: {LARGEST_BITS} bits are the limit")
+        return TableCircuit(self, operands[0].type.size)
+
+
+@dataclass(frozen=True)
+class TableCircuit(StreamingCircuit):
+    """A lookup unit: every element alone, some at a time.
+
+    Attributes:
+        operator: whose table it is.
+        size: elements per tensor.
+    """
+
+    operator: TableOperator
+    size: int
+
+    def foldings(self) -> Iterable[Folding]:
+        """Powers of two of lanes."""
+        for exponent in range(min(7, self.size.bit_length())):
+            yield Folding(pe=1 << exponent, simd=1 << exponent, results=1 << exponent)
+
+    def estimate(self, folding: Folding) -> Estimate:
+        """A memory of all values per lane."""
+        words, bits = 1 << self.operator.input.bits, self.operator.output.bits * folding.simd
+        return Estimate(
+            cycles=-(-self.size // folding.simd), memory_bits=words * bits, logic=rom_logic(words, bits) + 20
+        )
+
+    def input_type(self, folding: Folding) -> StreamType:
+        """The tensor as one row."""
+        return StreamType(self.operator.input, self.size, 1, folding.simd)
+
+    def output_type(self, folding: Folding) -> StreamType:
+        """The tensor as one row."""
+        return StreamType(self.operator.output, self.size, 1, folding.simd)
+
+    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:  # noqa: ARG002
+        """See `bitloom.hw.lookup.lookup`."""
+        return lookup(name, stream, self.operator.table(), self.operator.output, reset)
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ def elements_of(
     bits, element = stream_type.element.bits, stream_type.element
     unpacked = np.unpackbits(raw, axis=1, bitorder="little")[:, : stream_type.bits]
     lanes = unpacked.reshape(len(raw), stream_type.lanes, bits).astype(np.int64)
-    weights = np.int64(1) << np.arange(bits, dtype=np.int64)
+    weights = np.array([1 << bit for bit in range(bits)], np.uint64).astype(np.int64)
     if element.signed:
-        weights[-1] = -weights[-1]
+        weights[-1] = element.minimum
     rows = (lanes @ weights).reshape(inferences, stream_type.rows, -1)
     return rows[:, :, : stream_type.row].reshape(inferences, -1)
 

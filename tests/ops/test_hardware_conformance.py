@@ -1,0 +1,64 @@
+"""Every example of every operator with hardware: the circuit, with and without stalls, is the NumPy semantics."""
+
+import numpy as np
+import pytest
+from models import corner_inputs, every_operator_network, joined, random_inputs
+
+import bitloom.ops  # noqa: F401 - registers the operators
+from bitloom.errors import UnsupportedError
+from bitloom.frontends import Model
+from bitloom.ir import Example, Graph, operators
+from bitloom.ops.hardware import has_hardware
+from bitloom.passes import split_float_edges
+from bitloom.plan import Bus, Target, make_plan
+from bitloom.run.executor import ExecutorOptions, create_executor
+
+EXAMPLES = [
+    example
+    for operator in operators().values()
+    if has_hardware(operator)
+    for example in operator.examples()
+    if not any(node.operator.float_edge for node in example.graph.nodes)
+]
+# What the operators' circuits do not take; each must be an error that says so before any work.
+WITHOUT_CIRCUIT = {"arg_max_inner_axis", "requantize_int16", "requantize_narrow"}
+
+
+def assert_circuit_agrees(graph: Graph, inputs: dict[str, np.ndarray], **options) -> None:
+    model = Model(graph, graph.name)
+    expected = create_executor("numpy", model).run(inputs)
+    seen = create_executor("pyrtl", model, ExecutorOptions(bus=Bus.STREAM, **options)).run(inputs)
+    assert list(seen.tensors) == list(expected.tensors)
+    for name, tensor in expected.tensors.items():
+        np.testing.assert_array_equal(seen.tensors[name], tensor, err_msg=name)
+        assert seen.tensors[name].dtype == tensor.dtype
+
+
+def has_circuit(graph: Graph) -> bool:
+    try:
+        make_plan(split_float_edges(graph).core)
+    except UnsupportedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "example",
+    [example for example in EXAMPLES if example.name not in WITHOUT_CIRCUIT],
+    ids=lambda example: example.name,
+)
+@pytest.mark.parametrize("stalls", [False, True], ids=["", "stalls"])
+def test_circuit_is_numpy(example: Example, stalls: bool) -> None:
+    inputs = joined(corner_inputs(example.graph), random_inputs(example.graph, 4, seed=3))
+    assert_circuit_agrees(example.graph, inputs, stalls=stalls, seed=11)
+
+
+def test_what_has_no_circuit_is_known() -> None:
+    refused = {example.name for example in EXAMPLES if not has_circuit(example.graph)}
+    assert refused == WITHOUT_CIRCUIT
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_of_every_operator(seed: int) -> None:
+    graph = every_operator_network(seed)
+    assert_circuit_agrees(graph, random_inputs(graph, 6, seed), stalls=seed > 0, target=Target(dsp=40))
