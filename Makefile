@@ -8,11 +8,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Test processes: one for each core.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-EXAMPLES := demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs synth check lock lock-check clean
+.PHONY: help demo test lint types docs synth check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,11 +37,8 @@ check: lint types test docs ## all of the above, as CI does
 
 synth: $(VENV)/synth.stamp ## install synthesis and place-and-route, for `bitloom synth`
 
-lock: ## choose versions anew and write requirements/*.txt
+lock: ## write requirements/*.txt anew from pyproject.toml (with Python 3.11)
 	$(PYTHON) requirements/lock.py
-
-lock-check: ## say whether `make lock` would change anything
-	$(PYTHON) requirements/lock.py --check
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build docs/_build docs/generated src/*.egg-info
@@ -61,7 +57,6 @@ $(VENV)/python.stamp:
 	  echo "$(PYTHON) has no venv module. Install it (Debian, Ubuntu: apt-get install python3-venv) and try again." >&2; \
 	  exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) -V)"
-	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -2,22 +2,19 @@
 
     python requirements/lock.py
 
-Each file is the freeze of a clean environment made by the Python that runs this. A file holds all of the one it
-builds on, so that one `pip install -r` is enough:
+Each file is the freeze of a clean environment of the oldest Python the package supports: what installs there
+installs on newer ones, but not the other way round. A file holds all of the one it builds on, so that one
+`pip install -r` is enough:
 
 | file | builds on | adds |
 |---|---|---|
 | runtime.txt | | dependencies of the package, its build backend |
 | synth.txt | runtime.txt | the extra `synth` |
 | dev.txt | synth.txt | the dependency group `dev`: tests, linters, documentation |
-
-With ``--check`` nothing is written; the exit status is 1 if a file would change. Run that with each Python the
-package supports: one set of files serves them all.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -29,6 +26,7 @@ FOLDER = Path(__file__).parent
 HEADER = "# Written by requirements/lock.py from pyproject.toml; `make lock` writes it again.\n"
 # Python brings its own pip, and the package itself is installed from the working tree.
 NOT_LOCKED = ("pip", "bitloom")
+OLDEST_PYTHON = (3, 11)
 
 
 def wanted() -> dict[str, list[str]]:
@@ -61,23 +59,14 @@ def locked(folder: Path) -> dict[str, str]:
     return texts
 
 
-def main() -> int:
-    """Write or check the files; the exit status."""
-    parser = argparse.ArgumentParser(description="Write the lock files from pyproject.toml.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
-    check = parser.parse_args().check
-    stale = 0
+def main() -> None:
+    """Write the files."""
+    if sys.version_info[:2] != OLDEST_PYTHON:
+        sys.exit(f"lock with Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}, not {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as folder:
         for name, text in locked(Path(folder)).items():
-            path = FOLDER / f"{name}.txt"
-            if path.exists() and path.read_text() == text:
-                continue
-            stale += 1
-            print(f"{path.name} {'is out of date' if check else 'written'}")
-            if not check:
-                path.write_text(text)
-    return 1 if check and stale else 0
+            (FOLDER / f"{name}.txt").write_text(text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
