@@ -5,12 +5,13 @@ from __future__ import annotations
 import pyrtl
 from pyrtl import Input, WireVector
 
+from bitloom.design.axi import add_registers, branch_for_class, watch
 from bitloom.design.circuit import Circuit, Tap
 from bitloom.design.names import identifier, unique_identifiers
-from bitloom.design.ports import input_stream, output_stream
+from bitloom.design.ports import input_stream, output_buffer, output_port
 from bitloom.errors import UnsupportedError
 from bitloom.hw.fork import fork
-from bitloom.hw.registers import delayed
+from bitloom.hw.registers import delayed, named
 from bitloom.hw.stream import Stream
 from bitloom.hw.width import convert_width
 from bitloom.ir import Graph, Node
@@ -53,26 +54,23 @@ class _Builder:
 
     def build(self) -> tuple[Tap, ...]:
         """Make everything in the working block."""
-        port_reset = Input(1, "reset")
-        reset = WireVector(1, "core_reset")
-        sources, sinks = [], []
+        bus_reset = delayed(Input(1, "reset"), 1, "bus_reset")
+        registers = add_registers(self.plan, bus_reset) if self.plan.bus is Bus.AXI else None
+        reset = named(bus_reset | registers.reset if registers else bus_reset, "core_reset")
+        arriving = []
         for port in self.plan.inputs:
-            source = input_stream(port, reset)
-            sources.append(source)
-            self._offer(port.value, source, reset)
+            buffered, crossing = input_stream(port, reset)
+            arriving.append(crossing)
+            self._offer(port.value, buffered, reset)
         for node in self.graph.nodes:
             self._add(node, reset)
-        for port in self.plan.outputs:
-            stream = self._take(port.value)
-            converted = convert_width(f"{port.name}_width", stream, port.type, reset)
-            sinks.append(output_stream(port, converted, reset))
-        if self.plan.bus is Bus.AXI:
-            from bitloom.design.axi import add_registers
-
-            soft_reset = add_registers(self.plan, sources, sinks, port_reset, reset)
-            reset <<= delayed(port_reset | soft_reset, 1, "reset")
-        else:
-            reset <<= delayed(port_reset, 1, "reset")
+        for index, port in enumerate(self.plan.outputs):
+            stream = convert_width(f"{port.name}_width", self._take(port.value), port.type, reset)
+            leaving = output_buffer(port, stream, reset)
+            if registers and index == 0:
+                leaving, classes = branch_for_class(self.plan, leaving, reset)
+                watch(self.plan, registers, arriving, leaving, classes, reset)
+            output_port(port, leaving)
         return tuple(self.taps)
 
     def _add(self, node: Node, reset: WireVector) -> None:

@@ -14,10 +14,13 @@ from bitloom.plan import Port
 _PORT_DEPTH = 4
 
 
-def input_stream(port: Port, reset: WireVector) -> Stream:
+def input_stream(port: Port, reset: WireVector) -> tuple[Stream, Stream]:
     """Ports ``{name}_tdata``, ``_tvalid``, ``_tready``, ``_tlast``; elements taken out of their containers.
 
     While `reset` is high nothing is accepted.
+
+    Returns:
+        The buffered stream, and the stream as it crosses the port, for counters to watch.
     """
     data = Input(port.bus_bits, f"{port.name}_tdata")
     valid, last = Input(1, f"{port.name}_tvalid"), Input(1, f"{port.name}_tlast")
@@ -27,32 +30,35 @@ def input_stream(port: Port, reset: WireVector) -> Stream:
     arriving = Stream.declare(f"{port.name}_in", port.type)
     arriving.drive(pyrtl.concat_list(elements), valid & ~reset, last)
     connect(ready, arriving.ready & ~reset)
-    return fifo(f"{port.name}_buffer", arriving, _PORT_DEPTH, reset)
+    return fifo(f"{port.name}_buffer", arriving, _PORT_DEPTH, reset), arriving
 
 
-def output_stream(port: Port, stream: Stream, reset: WireVector) -> Stream:
-    """Ports ``{name}_tdata``, ``_tvalid``, ``_tready``, ``_tlast``, ``_tkeep``; elements extended to their containers.
+def output_buffer(port: Port, stream: Stream, reset: WireVector) -> Stream:
+    """The buffer in front of an output port."""
+    return fifo(f"{port.name}_buffer", stream, _PORT_DEPTH, reset)
 
-    Returns:
-        The stream as it leaves, for counters and registers to watch.
-    """
-    leaving = fifo(f"{port.name}_buffer", stream, _PORT_DEPTH, reset)
-    element, lanes = port.type.element, port.type.lanes
-    extended = [
-        leaving.lane(lane).sign_extended(port.container)
-        if element.signed
-        else leaving.lane(lane).zero_extended(port.container)
-        for lane in range(lanes)
-    ]
+
+def output_port(port: Port, leaving: Stream) -> None:
+    """Ports ``{name}_tdata``, ``_tvalid``, ``_tready``, ``_tlast``, ``_tkeep``; elements extended to containers."""
+    lanes = port.type.lanes
+    extended = extend_elements(leaving, port.container)
     filled = port.type.row - (port.type.row_beats - 1) * lanes
     keep = [
         pyrtl.Const(1, 1) if lane < filled else ~leaving.last
         for lane in range(lanes)
         for _ in range(port.container // 8)
     ]
-    connect(Output(port.bus_bits, f"{port.name}_tdata"), pyrtl.concat_list(extended))
+    connect(Output(port.bus_bits, f"{port.name}_tdata"), extended)
     connect(Output(1, f"{port.name}_tvalid"), leaving.valid)
     connect(Output(1, f"{port.name}_tlast"), leaving.last)
     connect(Output(port.bus_bits // 8, f"{port.name}_tkeep"), pyrtl.concat_list(keep))
     leaving.accept(Input(1, f"{port.name}_tready"))
-    return leaving
+
+
+def extend_elements(stream: Stream, container: int) -> WireVector:
+    """A beat with each element extended to its container on the bus."""
+    signed = stream.type.element.signed
+    lanes = [stream.lane(lane) for lane in range(stream.type.lanes)]
+    return pyrtl.concat_list(
+        [lane.sign_extended(container) if signed else lane.zero_extended(container) for lane in lanes]
+    )
