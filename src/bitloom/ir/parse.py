@@ -238,7 +238,7 @@ def _parse_element_of(reader: TokenReader, element: ElementType) -> int | float:
             reader.fail(f"{token.text} is not an integer, and the elements are {element}", token)
         if not element.contains(number, number):
             reader.fail(f"{number} is not within {element}, {element.minimum} to {element.maximum}", token)
-    elif abs(number) > np.finfo(np.float32).max:
+    elif abs(number) > float(np.finfo(np.float32).max):
         reader.fail(f"{number} is not within {element}", token)
     return number
 

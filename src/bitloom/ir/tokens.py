@@ -207,13 +207,14 @@ class TokenReader:
 
     @contextmanager
     def placed(self, token: Token) -> Iterator[None]:
-        """Give errors that name no place, of values built from the text, the place of a token."""
+        """Give errors that name no place in the text, of values built from it, the place of a token."""
         try:
             yield
         except BitloomError as error:
-            if error.where:
+            if error.where and f"{self._source}:" in error.where:
                 raise
-            raise GraphError(error.what, where=self.where(token), remedy=error.remedy) from error
+            place = f"{self.where(token)}: {error.where}" if error.where else self.where(token)
+            raise GraphError(error.what, where=place, remedy=error.remedy) from error
 
     def _integer(self, token: Token) -> int:
         digits = token.text.lstrip("-")
