@@ -32,6 +32,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from bitloom.errors import ExportError
+from bitloom.frontends.tflite_schema import ENUMERATIONS, OPERATORS, OPTIONS, OPTIONS_2, TENSOR_TYPES, options_table
 
 ABSENT = -1
 """Index of an optional input that is not there (a fully connected operator without bias, for example)."""
@@ -142,10 +143,6 @@ def write_model(
 
 # ---------------------------------------------------------------------------------------------------- tensors
 
-_TENSOR_TYPES: dict[str, int] = {
-    name.lower(): code for name, code in vars(schema.TensorType).items() if not name.startswith("_")
-}
-
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc] # the generated schema has no types
     """A constant's bytes, aligned as the schema demands so that interpreters may map the file into memory."""
@@ -170,7 +167,7 @@ def _tensor(spec: TensorSpec, buffers: list[_AlignedBuffer]) -> Any:
     where = f"tensor '{spec.name}'"
     type_name = _type_name(spec.dtype)
     dtype = np.dtype(_CONTAINERS.get(type_name, type_name))
-    if type_name not in _TENSOR_TYPES:
+    if type_name not in TENSOR_TYPES:
         raise ExportError(f"TFLite has no tensor type {type_name}", where=where, remedy="use another dtype")
     buffer = 0
     if spec.data is not None:
@@ -186,7 +183,7 @@ def _tensor(spec: TensorSpec, buffers: list[_AlignedBuffer]) -> Any:
     return schema.TensorT(
         name=spec.name,
         shape=np.array(spec.shape, np.int32),
-        type=_TENSOR_TYPES[type_name],
+        type=TENSOR_TYPES[type_name],
         buffer=buffer,
         quantization=_quantization(spec, where),
         shapeSignature=signature,
@@ -230,57 +227,8 @@ def _quantization(spec: TensorSpec, where: str) -> Any:
 # -------------------------------------------------------------------------------------------------- operators
 
 
-def _members(enumeration: type) -> dict[str, int]:
-    return {name: value for name, value in vars(enumeration).items() if not name.startswith("_")}
-
-
-_OPERATORS = _members(schema.BuiltinOperator)
-_OPTIONS = _members(schema.BuiltinOptions)
-_OPTIONS_2 = _members(schema.BuiltinOptions2)  # the union that newer operators use
-
-# Option tables whose name is not the operator's own.
-_SHARED_OPTIONS = {
-    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"), "Pool2DOptions"),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_PROD", "REDUCE_MAX", "REDUCE_MIN"), "ReducerOptions"),
-    **dict.fromkeys(("REDUCE_ANY", "REDUCE_ALL"), "ReducerOptions"),
-    **dict.fromkeys(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions"),
-    **dict.fromkeys(("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"), "RandomOptions"),
-    "CONV_3D_TRANSPOSE": "Conv3DOptions",
-    "L2_NORMALIZATION": "L2NormOptions",
-    "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNNOptions",
-}
-
-# Fields that hold a number of an enumeration, so that options can be given by name.
-_ENUMERATIONS = {
-    "fusedActivationFunction": schema.ActivationFunctionType,
-    "padding": schema.Padding,
-    "weightsFormat": schema.FullyConnectedOptionsWeightsFormat,
-    "mode": schema.MirrorPadMode,
-    "kernelType": schema.LSTMKernelType,
-    "reduceFunction": schema.ReduceWindowFunction,
-    "combiner": schema.CombinerType,
-    "type": schema.LSHProjectionType,
-    **dict.fromkeys(
-        ("outputType", "outType", "inDataType", "outDataType", "idxOutType", "quantizedBiasType"),
-        schema.TensorType,
-    ),
-}
-
-
-def options_table(operator: str) -> str | None:
-    """The name of the schema's options table of a builtin operator; None if it has no options.
-
-    >>> options_table("MAX_POOL_2D"), options_table("STABLEHLO_GATHER"), options_table("RELU")
-    ('Pool2DOptions', 'StablehloGatherOptions', None)
-    """
-    if operator in _SHARED_OPTIONS:
-        return _SHARED_OPTIONS[operator]
-    wanted = f"{operator.replace('_', '')}Options".lower()
-    return next((name for name in (*_OPTIONS, *_OPTIONS_2) if name.lower() == wanted), None)
-
-
 def _operator_code(name: str, version: int) -> Any:
-    code = _OPERATORS[name]
+    code = OPERATORS[name]
     return schema.OperatorCodeT(deprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), builtinCode=code, version=version)
 
 
@@ -296,10 +244,10 @@ def _operator(spec: OperatorSpec, code_index: int) -> Any:
             raise ExportError("this operator has no options", where=f"operator {spec.name}")
         return packed
     options = _options(spec, getattr(schema, f"{table}T")())
-    if table in _OPTIONS:
-        packed.builtinOptionsType, packed.builtinOptions = _OPTIONS[table], options
+    if table in OPTIONS:
+        packed.builtinOptionsType, packed.builtinOptions = OPTIONS[table], options
     else:
-        packed.builtinOptions2Type, packed.builtinOptions2 = _OPTIONS_2[table], options
+        packed.builtinOptions2Type, packed.builtinOptions2 = OPTIONS_2[table], options
     return packed
 
 
@@ -311,8 +259,8 @@ def _options(spec: OperatorSpec, options: Any) -> Any:
         name = head + "".join(part[:1].upper() + part[1:] for part in tail)
         if name not in vars(options):
             raise ExportError(f"it has no option '{key}'; it has {sorted(vars(options))}", where=where)
-        if isinstance(value, str) and name in _ENUMERATIONS:
-            members = _members(_ENUMERATIONS[name])
+        if isinstance(value, str) and name in ENUMERATIONS:
+            members = ENUMERATIONS[name]
             if value not in members:
                 raise ExportError(f"option '{key}' is one of {sorted(members)}, not '{value}'", where=where)
             value = members[value]
@@ -325,7 +273,7 @@ def _check_indices(
     count: int, operators: Sequence[OperatorSpec], inputs: Sequence[int], outputs: Sequence[int]
 ) -> None:
     for spec in operators:
-        if spec.name not in _OPERATORS or spec.name in ("CUSTOM", "DELEGATE"):
+        if spec.name not in OPERATORS or spec.name in ("CUSTOM", "DELEGATE"):
             raise ExportError(
                 f"'{spec.name}' is not a builtin operator of TFLite",
                 remedy="use a name such as FULLY_CONNECTED",
@@ -356,7 +304,7 @@ _VERSION_ROWS: tuple[tuple[str, dict[str, int]], ...] = (
     ("BATCH_TO_SPACE_ND GATHER MAXIMUM MINIMUM MUL RESIZE_BILINEAR", {"int8": 2, "int16": 4}),
     ("RESIZE_NEAREST_NEIGHBOR SLICE SPACE_TO_BATCH_ND SPLIT UNPACK", {"int8": 2, "int16": 4}),
     ("ADD", {"int8": 2, "int16": 3, "int64": 4}),
-    ("BROADCAST_TO", dict.fromkeys(_TENSOR_TYPES, 2)),  # version 1 was withdrawn
+    ("BROADCAST_TO", dict.fromkeys(TENSOR_TYPES, 2)),  # version 1 was withdrawn
     ("CONV_2D", {"int8": 3, "int16": 4}),
     ("DEPTHWISE_CONV_2D", {"int8": 3, "int16": 5}),
     ("DEQUANTIZE", {"int8": 2, "int16": 3, "float16": 3}),

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from bitloom.errors import ModelFormatError
+from bitloom.frontends.tflite_schema import ENUMERATIONS, OPERATORS, OPTIONS, OPTIONS_2, TENSOR_TYPES, options_table
 
 IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
@@ -30,26 +31,12 @@ _MOST_DIMENSIONS = 32
 _BUDGET_FACTOR = 16
 
 
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
-
-
-_OPERATORS = _names(schema.BuiltinOperator)
-_TENSOR_TYPES = _names(schema.TensorType)
-_OPTIONS = _names(schema.BuiltinOptions)
-_OPTIONS_2 = _names(schema.BuiltinOptions2)
-
-# Option fields that hold a number of an enumeration: operators are given its name.
-_ENUMERATIONS: dict[str, dict[int, str]] = {
-    "fused_activation_function": _names(schema.ActivationFunctionType),
-    "padding": _names(schema.Padding),
-    "weights_format": _names(schema.FullyConnectedOptionsWeightsFormat),
-    "mode": _names(schema.MirrorPadMode),
-    "kernel_type": _names(schema.LSTMKernelType),
-    **dict.fromkeys(
-        ("output_type", "out_type", "in_data_type", "out_data_type", "idx_out_type", "quantized_bias_type"),
-        _TENSOR_TYPES,
-    ),
+_OPERATORS = {number: name for name, number in OPERATORS.items()}
+_TENSOR_TYPES = {number: name for name, number in TENSOR_TYPES.items()}
+_OPTIONS = {number: name for name, number in OPTIONS.items()}
+_OPTIONS_2 = {number: name for name, number in OPTIONS_2.items()}
+_ENUMERATIONS = {
+    field: {number: name for name, number in enumeration.items()} for field, enumeration in ENUMERATIONS.items()
 }
 
 
@@ -257,7 +244,7 @@ class _Reader:
             name=self.text(table.Name(), what),
             shape=tuple(shape.tolist()),
             signature=tuple(signature.tolist()),
-            element=_TENSOR_TYPES[table.Type()].lower(),
+            element=_TENSOR_TYPES[table.Type()],
             scales=scales,
             zero_points=zero_points,
             axis=axis,
@@ -297,7 +284,8 @@ class _Reader:
                 outputs = self.indices(table, "Outputs", tensors, f"{what}'s outputs")
             if not outputs:
                 raise self.corrupt(f"{what} has no output")
-            read.append(FileOperator(index, codes[table.OpcodeIndex()], inputs, outputs, self.options(table, what)))
+            kind = codes[table.OpcodeIndex()]
+            read.append(FileOperator(index, kind, inputs, outputs, self.options(table, kind, what)))
         return tuple(read)
 
     def kind(self, code: Any) -> str:
@@ -307,26 +295,29 @@ class _Reader:
             return f"CUSTOM '{self.text(code.CustomCode(), 'operator code')}'"
         return _OPERATORS.get(number, f"operator number {number}")
 
-    def options(self, table: Any, what: str) -> Callable[[], Mapping[str, Any]]:
+    def options(self, table: Any, kind: str, what: str) -> Callable[[], Mapping[str, Any]]:
         def read() -> Mapping[str, Any]:
             with self.guarded(f"{what}'s options"):
                 if table.BuiltinOptionsType():
-                    return self.fields(_OPTIONS.get(table.BuiltinOptionsType()), table.BuiltinOptions(), what)
+                    return self.fields(_OPTIONS.get(table.BuiltinOptionsType()), table.BuiltinOptions(), kind, what)
                 if table.BuiltinOptions2Type():
-                    return self.fields(_OPTIONS_2.get(table.BuiltinOptions2Type()), table.BuiltinOptions2(), what)
+                    return self.fields(_OPTIONS_2.get(table.BuiltinOptions2Type()), table.BuiltinOptions2(), kind, what)
                 return {}
 
         return read
 
-    def fields(self, name: str | None, table: Any, what: str) -> dict[str, Any]:
+    def fields(self, name: str | None, table: Any, kind: str, what: str) -> dict[str, Any]:
         """The fields of an options table, by the schema's names."""
-        if name is None or table is None:
-            raise self.corrupt(f"{what} has options of an unknown kind")
+        expected = options_table(kind)
+        if expected is None:  # some converters write the options of another operator where there are none
+            return {}
+        if name != expected or table is None:
+            raise self.corrupt(f"{what} has {name}, and {kind} has {expected}")
         accessor = getattr(schema, name)()
         accessor.Init(table.Bytes, table.Pos)
         self.table(accessor, f"{what}'s options")
         options = getattr(schema, f"{name}T").InitFromObj(accessor)
-        return {_snake(field): self.option(_snake(field), value, what) for field, value in vars(options).items()}
+        return {_snake(field): self.option(field, value, what) for field, value in vars(options).items()}
 
     def option(self, field: str, value: Any, what: str) -> Any:
         if field in _ENUMERATIONS:

@@ -73,6 +73,9 @@ class ArgMax(StreamingOperator):
         require_kinds(source, [(given, made) for given in ("int8", "uint8", "int32") for made in ("int32", "int64")])
         x, y = source.operand(0), source.outputs[0]
         axis = source.operand(1)
+        declared = source.attributes.get("output_type")
+        if declared != str(y.type.element).upper():
+            raise UnsupportedError(f"{source.kind} to {declared} in a tensor of {y.type.element}", where=source.where)
         if not axis.is_constant or axis.type.size != 1:
             raise UnsupportedError(f"{source.kind} along an axis that is not one constant", where=source.where)
         position = int(axis.constant.reshape(-1)[0])

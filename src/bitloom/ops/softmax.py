@@ -162,7 +162,7 @@ class Softmax(StreamingOperator):
                 f"the kernel gives 1/{1 << made.bits} and {made.minimum}",
                 where=source.where,
             )
-        beta = float(source.attributes.get("beta", 1.0))
+        beta = float(source.attributes.get("beta", 0.0))
         if not beta > 0:
             raise UnsupportedError(f"{source.kind} with beta {beta:g}; it must be positive", where=source.where)
         scale = beta * x.type.required_quantization.scale
