@@ -1,0 +1,146 @@
+"""The public functions: load a model, run it, verify it.
+
+They take and give plain NumPy arrays; everything else they give is a frozen value of the stage that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from bitloom import frontends
+from bitloom.frontends import Model
+from bitloom.ir import Graph
+from bitloom.ir.operator import Array
+from bitloom.plan import Bus, Target
+from bitloom.run import inputs as run_inputs
+from bitloom.run import verify as run_verify
+from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor
+from bitloom.run.result import RunResult
+from bitloom.run.verify import Progress, Verification
+
+__all__ = ["ModelLike", "Options", "dataset_samples", "load", "random_inputs", "run", "verify"]
+
+ModelLike = Model | Graph | str | Path
+"""A loaded model, a graph, or the path of a model file."""
+
+
+class Options(TypedDict, total=False):
+    """Keyword options of `run` and `verify`; what each means stands at `bitloom.run.ExecutorOptions`."""
+
+    batch_size: int | None
+    litert_kernels: str
+    simulation: str
+    simulator: str
+    stalls: bool
+    seed: int
+    target: Target | None
+    bus: Bus
+
+
+def load(path: str | Path) -> Model:
+    """Read a model file: TFLite, or the text form of a graph.
+
+    Args:
+        path: of the file; its format is told by its content.
+
+    Raises:
+        ModelFormatError: the file is missing, unreadable, of no known format, truncated or corrupt.
+        UnsupportedError: the model uses something bitloom does not support; a float model is one.
+        GraphError: the text of a graph does not parse.
+    """
+    return frontends.load(path)
+
+
+def run(
+    model: ModelLike,
+    inputs: Array | Mapping[str, Array],
+    executor: str = "numpy",
+    **options: Unpack[Options],
+) -> RunResult:
+    """Compute inferences, and every tensor on the way.
+
+    Args:
+        model: to compute.
+        inputs: an array, or one per input name, of shape (n, *shape) for n inferences; where ``shape[0]`` is 1 also
+            (n, *shape[1:]); or (n, size). Integers within the input's type, floats for float32 inputs only.
+        executor: ``litert``, ``numpy``, ``pyrtl`` (the circuit simulated) or ``verilog`` (its Verilog simulated).
+        **options: see `Options`.
+
+    Returns:
+        Tensors by name, each of shape (n, *shape) and of its type's dtype; seconds; cycles of a circuit.
+
+    Raises:
+        InputError: the inputs do not fit the model.
+        UsageError: an executor or an option that does not exist.
+        BitloomError: the model cannot be read, built or simulated.
+
+    >>> import bitloom as bl
+    >>> from bitloom.data import SHIPPED_DIGITS
+    >>> model = bl.load(SHIPPED_DIGITS)
+    >>> digits = bl.dataset_samples(model, "digits", count=5)
+    >>> result = bl.run(model, digits.inputs)
+    >>> result.tensors["logits"].argmax(axis=-1).ravel(), digits.labels
+    (array([1, 3, 4, 6, 2]), array([1, 3, 4, 6, 2]))
+    """
+    loaded = _as_model(model)
+    return create_executor(executor, loaded, _options(options)).run(run_inputs.arrange_inputs(loaded.graph, inputs))
+
+
+def verify(
+    model: ModelLike,
+    inputs: Array | Mapping[str, Array],
+    executors: Sequence[str] = tuple(EXECUTORS),
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> Verification:
+    """Run executors on the same inputs and compare every tensor by equality.
+
+    Args:
+        model: to compute.
+        inputs: as for `run`.
+        executors: two or more; the judge is LiteRT if it is among them, else NumPy, else the first.
+        progress: called as ``progress(executor, inferences_done, inferences)``.
+        **options: see `Options`; ``stalls=True`` makes the producers and consumers of circuits pause at random.
+
+    Raises:
+        InputError: the inputs do not fit the model.
+        UsageError: executors or options that make no sense.
+        BitloomError: the model cannot be read, built or simulated.
+
+    >>> import bitloom as bl
+    >>> from bitloom.data import SHIPPED_DIGITS
+    >>> model = bl.load(SHIPPED_DIGITS)
+    >>> outcome = bl.verify(model, bl.random_inputs(model, 100), ["litert", "numpy"])
+    >>> outcome.equal, [tensor.name for tensor in outcome.tensors]
+    (True, ['dense_1', 'dense_2', 'logits'])
+    """
+    return run_verify.verify(_as_model(model), inputs, executors, _options(options), progress)
+
+
+def random_inputs(model: ModelLike, count: int, seed: int = 0) -> dict[str, Array]:
+    """Inputs over each input's whole range; see `bitloom.run.inputs.random_inputs`."""
+    return run_inputs.random_inputs(_as_model(model).graph, count, seed)
+
+
+def dataset_samples(
+    model: ModelLike, name: str, start: int = 0, count: int | None = None, *, folder: str | Path | None = None
+) -> run_inputs.Samples:
+    """Test samples of a data set made to fit the model's input; see `bitloom.run.inputs.dataset_samples`."""
+    return run_inputs.dataset_samples(_as_model(model).graph, name, start, count, folder=folder)
+
+
+def _options(given: Options) -> ExecutorOptions:
+    return ExecutorOptions(**given)
+
+
+def _as_model(model: ModelLike) -> Model:
+    match model:
+        case Model():
+            return model
+        case Graph():
+            return Model(model, model.name)
+        case _:
+            return load(model)
