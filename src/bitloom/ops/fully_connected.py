@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -346,6 +346,17 @@ class DenseCircuit(StreamingCircuit):
                 + (adders if folding.rescale_in_logic else 0)
             ),
         )
+
+    def facts(self) -> Mapping[str, int]:
+        """Range and width of the accumulator with its bias; the narrowed rescale."""
+        bounds, narrowed = self.terms.constants.range, self.terms.narrowed
+        return {
+            "accumulator_low": bounds.low,
+            "accumulator_high": bounds.high,
+            "accumulator_bits": bounds.signed_bits,
+            "rescale_multiplier_bits": narrowed.multiplier_bits,
+            "rescale_shift": narrowed.shift,
+        }
 
     def input_type(self, folding: Folding) -> StreamType:
         """Rows of K elements."""

@@ -7,7 +7,7 @@ and picks one; the design then asks the circuit to build itself with that foldin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyrtl import WireVector
@@ -68,6 +68,10 @@ class StreamingCircuit(ABC):
     @abstractmethod
     def estimate(self, folding: Folding) -> Estimate:
         """What a folding costs."""
+
+    def facts(self) -> Mapping[str, int]:
+        """Integers that the constants prove and the circuit is made for, by name, for reports: ranges and widths."""
+        return {}
 
     @abstractmethod
     def input_type(self, folding: Folding) -> StreamType:
