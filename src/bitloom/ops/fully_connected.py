@@ -230,7 +230,8 @@ def _check_bias_scale(source: SourceNode, x: Value, weights: Value, bias: Value 
     bias_scale = quantization.scales[0] if quantization and quantization.axis is None else 0.0
     if abs(product - bias_scale) / scale > _BIAS_SCALE_TOLERANCE:
         raise UnsupportedError(
-            f"{source.kind} with a bias of scale {bias_scale:g}; the kernel takes input times weight scale, {product:g}",
+            f"{source.kind} with a bias of scale {bias_scale:g}; the kernel takes input times weight scale, "
+            f"{product:g}",
             where=source.where,
         )
 
