@@ -15,7 +15,7 @@ DONE = 2
 WORDS = 1 << int(os.environ.get("ADDRESS_BITS", "4"))
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def sums_are_right_packet_after_packet(dut):
     generator = random.Random(1)
     await start(dut)

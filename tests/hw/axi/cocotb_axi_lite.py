@@ -111,7 +111,7 @@ def random_address(generator):
     return generator.choice(mapped * 2 + UNMAPPED) + generator.choice((0, 0, 0, 1, 2, 3))
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def registers_follow_the_model(dut):
     generator = random.Random(1)
     dut.happened.value = 0
@@ -135,7 +135,7 @@ async def registers_follow_the_model(dut):
             model.events |= happened
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reads_and_writes_at_once_keep_their_order(dut):
     """Requests queued as fast as the bus takes them: every one is answered, in order."""
     generator = random.Random(2)
@@ -173,7 +173,7 @@ async def reads_and_writes_at_once_keep_their_order(dut):
         assert await channels.read(address) == model.read(address)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def whole_master_moves_bytes(dut):
     """cocotbext-axi's own master: unaligned byte accesses become strobes."""
     dut.happened.value = 0
@@ -187,7 +187,7 @@ async def whole_master_moves_bytes(dut):
     assert (await master.read(0x40, 4)).resp == DECERR
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reset_at_any_cycle_leaves_a_working_core(dut):
     generator = random.Random(3)
     dut.happened.value = 0

@@ -23,7 +23,7 @@ def ends(dut, generator):
     return source, sink
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def packets_arrive_unchanged_and_in_order(dut):
     generator = random.Random(1)
     await start(dut)
@@ -36,7 +36,7 @@ async def packets_arrive_unchanged_and_in_order(dut):
     assert sink.empty()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reset_at_any_cycle_leaves_a_working_port(dut):
     generator = random.Random(2)
     await start(dut)
