@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,11 +160,7 @@ def _tensor_json(tensor: TensorReport) -> dict[str, Any]:
         "shape": list(tensor.shape),
         "elements": tensor.elements,
         "mismatches": {name: difference.mismatches for name, difference in tensor.differences.items()},
-        # JSON has no infinity.
-        "largest_difference": {
-            name: difference.largest if math.isfinite(difference.largest) else None
-            for name, difference in tensor.differences.items()
-        },
+        "largest_difference": {name: difference.largest for name, difference in tensor.differences.items()},
     }
 
 
@@ -243,7 +239,7 @@ def compare(model: Model, results: Mapping[str, RunResult], *, stalls: bool = Fa
     inferences = {result.inferences for result in results.values()}
     if len(inferences) != 1:
         raise UsageError(f"results of the same inferences are needed, not of {sorted(inferences)}")
-    judge = next((name for name in JUDGES if name in results), next(iter(results)))
+    judge = judge_of(results)
     return Verification(
         model=model.name,
         judge=judge,
@@ -255,6 +251,12 @@ def compare(model: Model, results: Mapping[str, RunResult], *, stalls: bool = Fa
         ),
         tensors=tuple(_tensor_report(model.graph, name, judge, results) for name in model.graph.computed),
     )
+
+
+def judge_of(names: Iterable[str]) -> str:
+    """The executor that the others are compared with: the first of `JUDGES` that takes part, else the first."""
+    taking_part = list(names)
+    return next((name for name in JUDGES if name in taking_part), taking_part[0])
 
 
 def _tensor_report(graph: Graph, name: str, judge: str, results: Mapping[str, RunResult]) -> TensorReport:

@@ -1,0 +1,83 @@
+"""Every way a command can end: its exit status, and at most one line on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from bitloom.errors import BitloomError
+
+BAD_INPUT, BUG, INTERRUPTED, BROKEN_PIPE = 2, 3, 130, 141
+TRACEBACK_VARIABLE = "BITLOOM_TRACEBACK"
+
+
+def exit_status(action: Callable[[], int]) -> int:
+    """Run a command and answer with its exit status; nothing is raised.
+
+    Args:
+        action: gives the exit status when all goes well.
+    """
+    _prepare_streams()
+    try:
+        status = action()
+        sys.stdout.flush()
+        return status
+    except SystemExit as end:  # argparse, after --help
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BitloomError as error:
+        _say(str(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return BROKEN_PIPE
+    except MemoryError:
+        _say("there is not enough memory; use fewer inferences or a smaller --batch-size")
+        return BAD_INPUT
+    except OSError as error:
+        _say(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return BAD_INPUT
+    except Exception as error:
+        _say(
+            f"this is a bug in bitloom ({type(error).__name__}: {error}); please report it with the traceback that "
+            f"{TRACEBACK_VARIABLE}=1 shows"
+        )
+        return BUG
+
+
+def _say(message: str) -> None:
+    """One line on standard error, whatever is in the message; first the traceback where that was asked for."""
+    if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+        traceback.print_exc()
+    print(f"bitloom: error: {one_line(message)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    r"""Text on one line, without characters that could steer the terminal: names come from files.
+
+    >>> one_line("a\n  b\x1b[31m")
+    'a b?[31m'
+    """
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _prepare_streams() -> None:
+    """Make printing safe: streams that are closed, or whose encoding lacks a character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - a device, open until the end
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter flush into nothing when it ends: whoever read the output has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
