@@ -26,6 +26,8 @@ ORDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("export",), "writes graphs and circuits as files"),
     (("run",), "executes graphs, circuits and exported files"),
     (("report",), "shows what ran"),
+    (("deploy",), "leaves a design as a folder that stands alone"),
+    (("api",), "the functions a user calls"),
     (("cli",), "uses everything and is used by nothing but the facade"),
 )
 # Off the path from a model file to a circuit: what each may import, and why.

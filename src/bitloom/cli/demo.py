@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    import bitloom as bl
+    from bitloom.api import load
     from bitloom.cli.demo_view import DemoView
     from bitloom.cli.render import output_console
     from bitloom.data import SHIPPED_DIGITS
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_executors(arguments.executors)
     files.check_folder(arguments.output)
-    model = bl.load(SHIPPED_DIGITS)
+    model = load(SHIPPED_DIGITS)
     digits = dataset_samples(model.graph, "digits")
     if arguments.image >= digits.available:
         raise UsageError(f"there is no test image {arguments.image}", remedy=f"choose 0 to {digits.available - 1}")

@@ -99,7 +99,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        import bitloom
+        from importlib.metadata import version
 
-        print(f"bitloom {bitloom.__version__}")
+        print(f"bitloom {version('bitloom')}")
         parser.exit()

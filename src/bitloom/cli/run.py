@@ -49,14 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    import bitloom as bl
+    from bitloom.api import load
     from bitloom.cli.answer_lines import print_summary
     from bitloom.cli.render import label, output_console
     from bitloom.run.answers import answers
 
     options = executor_options(arguments)
     files.check_file(arguments.json)
-    model = bl.load(arguments.model)
+    model = load(arguments.model)
     inferences = read_inferences(model.graph, arguments)
     console = output_console()
     console.quiet = arguments.json == files.STANDARD_OUTPUT

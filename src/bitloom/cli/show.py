@@ -44,13 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    import bitloom as bl
+    from bitloom.api import load
     from bitloom.cli.render import is_plain, output_console
+    from bitloom.ir import print_graph
 
     files.check_file(arguments.output)
-    model = bl.load(arguments.model)
+    model = load(arguments.model)
     notes = not arguments.no_notes
-    text = bl.print_graph(model.graph, constants="inline" if arguments.full else "digest", notes=notes)
+    text = print_graph(model.graph, constants="inline" if arguments.full else "digest", notes=notes)
     if notes:
         text = _summary(model, arguments.model) + text
     console = output_console()

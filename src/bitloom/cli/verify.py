@@ -53,14 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    import bitloom as bl
+    from bitloom.api import load
     from bitloom.cli.render import label, output_console
     from bitloom.run.verify import check_executors, verify
 
     check_executors(arguments.executors)
     options = executor_options(arguments, stalls=arguments.stalls)
     files.check_file(arguments.json)
-    model = bl.load(arguments.model)
+    model = load(arguments.model)
     inferences = read_inferences(model.graph, arguments)
     console = output_console()
     console.quiet = arguments.json == files.STANDARD_OUTPUT
