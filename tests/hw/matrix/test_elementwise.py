@@ -155,6 +155,21 @@ def test_a_whole_layer_composes_and_streams(pause):
     assert run({"x": x}, best, {"x": inputs}, pause).tolist() == expected
 
 
+def test_a_buffered_chain_has_no_path_between_ports():
+    pyrtl.reset_working_block()
+    x = MatrixChannel.input("x", (2, 2), INT8)
+    result = relu("positive", x.buffered("first"))
+    values = [np.full((2, 2), value) for value in range(-20, 20)]
+    assert (run({"x": x}, result, {"x": values}, pause=0.5) == np.maximum(values, 0)).all()
+    sources, _ = pyrtl.working_block().net_connections()
+    pending = [pyrtl.working_block().get_wirevector_by_name("x_ready")]
+    while pending:
+        wire = pending.pop()
+        assert not isinstance(wire, pyrtl.Input)
+        if wire in sources and not isinstance(wire, pyrtl.Register):
+            pending.extend(sources[wire].args)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

@@ -23,6 +23,7 @@ import pyrtl
 from bitloom.arith.types import IntType
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 from bitloom.hw.registers import connect
+from bitloom.hw.skid import skid_buffer
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,14 @@ class MatrixChannel:
         """A matrix that counts in every cycle and waits for nobody; ``ready`` goes unread."""
         return cls(matrix, pyrtl.Const(1, bitwidth=1), pyrtl.WireVector(1))
 
+    def buffered(self, name: str) -> MatrixChannel:
+        """The same matrices through a skid buffer: valid, ready and elements come from registers, at full speed."""
+        ready = pyrtl.WireVector(1, f"{name}_out_ready")
+        buffer = skid_buffer(f"{name}_skid", self.matrix.packed, self.valid, ready)
+        connect(self.ready, buffer.ready)
+        matrix = WireMatrix.from_packed(name, buffer.payload, self.matrix.shape, self.matrix.element_or_interval)
+        return MatrixChannel(matrix.with_interval(self.matrix.interval), buffer.valid, ready)
+
     def output(self, name: str) -> None:
         """Ports: outputs ``<name>_<index>`` and ``<name>_valid``, input ``<name>_ready``."""
         self.matrix.output(name)
@@ -83,7 +92,7 @@ def pipeline_stage(name: str, sources: tuple[MatrixChannel, ...], function: Call
         a.ready ◀── enable; b.ready ◀── enable
 
     ``ready`` passes back through the stage without a register: end a chain that leads to ports with
-    `buffer`, or with a circuit whose ready comes from registers, such as `systolic_multiply`.
+    `MatrixChannel.buffered`, or with a circuit whose ready comes from registers, such as `systolic_multiply`.
 
     Args:
         name: names the register elements and the valid bit.
