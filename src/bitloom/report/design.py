@@ -1,0 +1,130 @@
+"""The report of a design as plain values: what report.json holds.
+
+Keys are stable: later versions add keys, and count `REPORT_FORMAT` up if one changes its meaning.
+
+==========================  ==========================================================================================
+key                         value
+==========================  ==========================================================================================
+format                      `REPORT_FORMAT`
+model                       the network's name
+top                         the top module's name
+organisation                ``dataflow``: one circuit per node
+bus                         ``axi`` or ``stream``
+target                      what was asked for: ``interval``, ``dsp`` (null where not), ``board``
+macs                        multiply-accumulates of one inference
+latency_cycles              from the first input beat to the last output beat of one inference, both counted; measured
+interval_cycles             between the ends of consecutive inferences, back to back; measured
+planned_interval_cycles     the interval the planner counts on
+bottleneck                  what holds the interval: ``what`` and its ``cycles``
+ports                       per stream: ``name``, ``direction``, ``tensor``, ``shape``, ``element``, ``scale`` and
+                            ``zero_point`` (null if the tensor has none), ``lanes`` (elements per beat),
+                            ``container_bits`` (of one element in tdata), ``beats`` (per tensor)
+layers                      per circuit, in order: ``name``, ``operator``, ``macs``, ``folding`` (``pe``, ``simd``,
+                            ``results``, ``rescale_in_logic``), ``cycles`` (per inference), ``multipliers`` (of the
+                            array), ``other_multipliers`` (rescale, softmax), ``utilisation``, ``memory_bits``,
+                            ``facts`` (integers that the constants prove, by name: ranges and widths), ``notes``
+                            (the same for people)
+totals                      ``multipliers`` (all of them), ``memory_bits``, ``utilisation``
+resources                   null; after synthesis, by family, see `bitloom.deploy.synthesis`
+==========================  ==========================================================================================
+
+Utilisation is the share of multiplier cycles that do useful work: ``macs / (multipliers * interval_cycles)``, with
+the multipliers of the arrays; null without any. Padding, waiting for a slower layer and waiting for the bus lower it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bitloom.design import Circuit
+from bitloom.ir import Graph
+from bitloom.ops.hardware import StreamingOperator
+from bitloom.plan import NodePlan, Plan, Port, Target
+from bitloom.run import Cycles
+
+REPORT_FORMAT = 1
+
+
+def design_report(circuit: Circuit, target: Target, cycles: Cycles) -> dict[str, Any]:
+    """Everything that is known about a design before synthesis, ready for JSON.
+
+    Args:
+        circuit: the design.
+        target: what was asked for.
+        cycles: what was measured while simulating it, the interval included.
+    """
+    plan = circuit.plan
+    interval = cycles.interval or plan.interval
+    what, held = plan.bottleneck
+    array = sum(planned.estimate.multipliers for planned in plan.nodes)
+    return {
+        "format": REPORT_FORMAT,
+        "model": plan.graph.name,
+        "top": circuit.name,
+        "organisation": "dataflow",
+        "bus": plan.bus.value,
+        "target": {"interval": target.interval, "dsp": target.dsp, "board": target.board.name},
+        "macs": plan.graph.macs,
+        "latency_cycles": cycles.latency,
+        "interval_cycles": interval,
+        "planned_interval_cycles": plan.interval,
+        "bottleneck": {"what": what, "cycles": held},
+        "ports": [*_ports(plan.graph, "input", plan.inputs), *_ports(plan.graph, "output", plan.outputs)],
+        "layers": [_layer(plan, planned, interval) for planned in plan.nodes],
+        "totals": {
+            "multipliers": plan.dsp,
+            "memory_bits": plan.memory_bits,
+            "utilisation": _utilisation(plan.graph.macs, array, interval),
+        },
+        "resources": None,
+    }
+
+
+def _ports(graph: Graph, direction: str, ports: Sequence[Port]) -> list[dict[str, Any]]:
+    described = []
+    for port in ports:
+        tensor = graph.type(port.value)
+        # A tensor that travels has one scale; axes are for weights.
+        quantization = tensor.quantization if tensor.quantization and tensor.quantization.axis is None else None
+        described.append(
+            {
+                "name": port.name,
+                "direction": direction,
+                "tensor": port.value,
+                "shape": list(tensor.shape),
+                "element": str(tensor.element),
+                "scale": quantization.scale if quantization else None,
+                "zero_point": quantization.zero_point if quantization else None,
+                "lanes": port.type.lanes,
+                "container_bits": port.container,
+                "beats": port.type.beats,
+            }
+        )
+    return described
+
+
+def _layer(plan: Plan, planned: NodePlan, interval: int) -> dict[str, Any]:
+    node, estimate = planned.node, planned.estimate
+    operands = plan.graph.operands(node)
+    macs = node.operator.cost(operands).macs
+    assert isinstance(node.operator, StreamingOperator), "only these are planned"
+    return {
+        "name": node.name,
+        "operator": node.operator.name,
+        "macs": macs,
+        "folding": asdict(planned.folding),
+        "cycles": estimate.cycles,
+        "multipliers": estimate.multipliers,
+        "other_multipliers": estimate.other_multipliers,
+        "utilisation": _utilisation(macs, estimate.multipliers, interval),
+        "memory_bits": estimate.memory_bits,
+        "facts": dict(node.operator.circuit(operands, plan.graph.results(node)).facts()),
+        "notes": list(node.operator.notes(operands)),
+    }
+
+
+def _utilisation(macs: int, multipliers: int, interval: int) -> float | None:
+    """Rounded to a tenth of a percent: more digits would be noise."""
+    return round(macs / (multipliers * interval), 3) if macs and multipliers else None
