@@ -13,7 +13,7 @@ from bitloom.ir import Graph
 from bitloom.plan import Bus, Target
 from bitloom.run.circuit import STALL_PROBABILITY, CircuitExecutor, CircuitRun
 from bitloom.run.verilog.icarus import compile_with_icarus
-from bitloom.run.verilog.simulation import Simulation, simulate
+from bitloom.run.verilog.simulation import Simulation, Simulator
 from bitloom.run.verilog.verilator import compile_with_verilator
 
 _SIMULATORS: Mapping[str, Callable[[Circuit, VerilogModule], Simulation]] = {
@@ -28,8 +28,8 @@ _compiled: dict[tuple[Graph, Target | None, Bus, str], Simulation] = {}
 class VerilogExecutor(CircuitExecutor):
     """Runs the text that `to_verilog` gives, unchanged, in Verilator or Icarus Verilog.
 
-    The design is compiled once per process, for a graph, a target, a bus and a simulator. Every run resets it once
-    and sends all inferences back to back (`ExecutorOptions.batch_size` is not looked at).
+    The design is compiled once per process, for a graph, a target, a bus and a simulator. Each executor has its own
+    simulator process, which resets the design once: runs follow each other without a reset.
 
     ```
                  ┌─ harness ──────────────────────────────────────────────────┐
@@ -53,9 +53,9 @@ class VerilogExecutor(CircuitExecutor):
         key = (self.split.core, self.options.target, self.options.bus, self.options.simulator)
         if key not in _compiled:
             _compiled[key] = _SIMULATORS[self.options.simulator](self.circuit, self.module)
-        self.simulation: Simulation = _compiled[key]
+        stall = STALL_PROBABILITY if self.options.stalls else 0.0
+        self.simulator = Simulator(_compiled[key], self.circuit, stall, self.options.seed)
 
     def simulate(self, words: Mapping[str, npt.NDArray[np.uint8]], inferences: int) -> CircuitRun:
         """Send all beats, collect all beats; see `CircuitExecutor.simulate`."""
-        stall = STALL_PROBABILITY if self.options.stalls else 0.0
-        return simulate(self.simulation, self.circuit, words, inferences, stall, self.options.seed)
+        return self.simulator.run(words, inferences)

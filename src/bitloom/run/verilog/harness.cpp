@@ -1,9 +1,12 @@
 // Runs one Verilated design: sends input tensors, takes output tensors, records every inner stream.
 //
-//     simulate INFERENCES STALL SEED PATIENCE
+//     simulate STALL SEED PATIENCE
 //
 // STALL is the probability, in 2^-32, with which each producer and each consumer pauses in a cycle. A producer that
-// has offered a beat keeps offering it, unchanged. The run fails when no beat moves anywhere for PATIENCE cycles.
+// has offered a beat keeps offering it, unchanged. A job fails when no beat moves anywhere for PATIENCE cycles.
+//
+// The design is reset once. Each line of standard input is a job: a number of inferences to send back to back. The
+// answer is a line "done"; if something is wrong, it is said on standard error and the program ends.
 //
 // Files, in the working folder; words are 32 bits, host byte order, a beat's lowest bits first:
 //     source<i>.words   beats to send on input i                 (read)
@@ -14,6 +17,7 @@
 //
 // "design.h" is generated for the design: it names the Verilated class and its ports (see verilator.py).
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -112,7 +116,7 @@ public:
         return m_signals.name + " " + std::to_string(m_moved) + "/" + std::to_string(m_total) + " beats (valid "
                + (m_signals.valid.high() ? "1" : "0") + ", ready " + (m_signals.ready.high() ? "1" : "0") + ")";
     }
-    void flush() { m_data.flush(); }
+    void finish() { m_data.flush(); }
 
 protected:
     bool ends() const { return m_moved % m_signals.beats == m_signals.beats - 1; }
@@ -184,7 +188,7 @@ public:
         return true;
     }
     void finish() {
-        flush();
+        Stream::finish();
         m_cycles.flush();
     }
 
@@ -222,26 +226,22 @@ Handshake inner_stream(VerilatedContext& context, const char* scope, const std::
 
 class Bench {
 public:
-    Bench(uint64_t inferences, uint64_t stall, uint64_t seed, uint64_t patience)
-        : m_stall{stall}, m_patience{patience}, m_random{seed} {
+    Bench(uint64_t stall, uint64_t seed, uint64_t patience) : m_stall{stall}, m_patience{patience}, m_random{seed} {
         // Registers without a reset wake up with random contents: nothing may depend on them.
         m_context.randReset(2);
         m_context.randSeed(static_cast<int>(seed % 0x7FFFFFFF) + 1);
         m_design.reset(new Vdesign{&m_context});
         m_design->eval();
         for (const Signal& signal : tied_low(*m_design)) signal.clear();
-        for (const Handshake& signals : sources(*m_design)) {
+        for (const Handshake& signals : sources(*m_design))
             for (const Signal& signal : {signals.data, signals.valid, signals.last}) signal.clear();
-            m_sources.emplace_back(signals, inferences, "source" + std::to_string(m_sources.size()));
-        }
-        for (const Handshake& signals : sinks(*m_design))
-            m_sinks.emplace_back(signals, inferences, "sink" + std::to_string(m_sinks.size()));
-        for (const Handshake& signals : taps(m_context))
-            m_taps.emplace_back(signals, inferences, "tap" + std::to_string(m_taps.size()));
-    }
-
-    void run() {
+        for (const Handshake& signals : sinks(*m_design)) signals.ready.clear();
         reset();
+    }
+    ~Bench() { m_design->final(); }
+
+    void run(uint64_t inferences) {
+        begin(inferences);
         while (!done()) {
             for (Source& source : m_sources) source.offer(m_random.chance(m_stall));
             for (Sink& sink : m_sinks) sink.accept(m_random.chance(m_stall));
@@ -253,7 +253,9 @@ public:
             for (Source& source : m_sources) source.withdraw();
             ++m_cycle;
         }
-        finish();
+        for (Source& source : m_sources) source.finish();
+        for (Sink& sink : m_sinks) sink.finish();
+        for (Tap& tap : m_taps) tap.finish();
     }
 
 private:
@@ -266,6 +268,19 @@ private:
             m_design->eval();
         }
         m_design->aresetn = 1;
+    }
+
+    void begin(uint64_t inferences) {
+        m_sources.clear();
+        m_sinks.clear();
+        m_taps.clear();
+        m_idle = 0;
+        for (const Handshake& signals : sources(*m_design))
+            m_sources.emplace_back(signals, inferences, "source" + std::to_string(m_sources.size()));
+        for (const Handshake& signals : sinks(*m_design))
+            m_sinks.emplace_back(signals, inferences, "sink" + std::to_string(m_sinks.size()));
+        for (const Handshake& signals : taps(m_context))
+            m_taps.emplace_back(signals, inferences, "tap" + std::to_string(m_taps.size()));
     }
 
     // What moves at the coming clock edge.
@@ -281,9 +296,7 @@ private:
     }
 
     bool done() const {
-        for (const Sink& sink : m_sinks)
-            if (!sink.done()) return false;
-        return true;
+        return std::all_of(m_sinks.begin(), m_sinks.end(), [](const Sink& sink) { return sink.done(); });
     }
 
     std::string progress() const {
@@ -292,13 +305,6 @@ private:
         for (const Tap& tap : m_taps) text += tap.progress() + ", ";
         for (const Sink& sink : m_sinks) text += sink.progress() + ", ";
         return text.substr(0, text.size() - 2);
-    }
-
-    void finish() {
-        for (Source& source : m_sources) source.finish();
-        for (Sink& sink : m_sinks) sink.finish();
-        for (Tap& tap : m_taps) tap.flush();
-        m_design->final();
     }
 
     uint64_t m_stall, m_patience;
@@ -315,8 +321,14 @@ private:
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count != 5) fail("usage: simulate INFERENCES STALL SEED PATIENCE");
+    if (count != 4) fail("usage: simulate STALL SEED PATIENCE");
     const auto number = [&](int index) { return std::strtoull(arguments[index], nullptr, 10); };
-    Bench{number(1), number(2), number(3), number(4)}.run();
+    Bench bench{number(1), number(2), number(3)};
+    unsigned long long inferences = 0;
+    while (std::scanf("%llu", &inferences) == 1) {
+        bench.run(inferences);
+        std::puts("done");
+        std::fflush(stdout);
+    }
     return 0;
 }

@@ -5,7 +5,7 @@ All four values are recorded, so that an undefined bit in any tensor is found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
@@ -19,7 +19,7 @@ from bitloom.export.verilog import CLOCK, RESET, VerilogModule
 from bitloom.plan import Port
 from bitloom.run.verilog.simulation import (
     Bytes,
-    Job,
+    Pauses,
     Recorded,
     Simulation,
     beats_of,
@@ -45,9 +45,9 @@ class IcarusDesign(Simulation):
     workspace: Workspace
     simulator: str
 
-    def command(self, job: Job) -> Sequence[str]:
-        """The simulator, with the job as plusargs."""
-        numbers = (("inferences", job.inferences), ("stall", job.stall), ("seed", job.seed), ("patience", job.patience))
+    def command(self, pauses: Pauses) -> Sequence[str]:
+        """The simulator, with the pauses as plusargs."""
+        numbers = (("stall", pauses.stall), ("seed", pauses.seed), ("patience", pauses.patience))
         plusargs = [f"+{name}={value}" for name, value in numbers]
         return [self.simulator, "-n", str(self.workspace.path / "simulate.vvp"), *plusargs]
 
@@ -97,22 +97,43 @@ def _bench(circuit: Circuit, module: VerilogModule) -> str:
     opened = [("source", "rb", len(circuit.inputs)), ("sink", "wb", len(circuit.outputs)), ("tap", "wb", len(taps))]
     files = [(f"{kind}{index}", "words", mode) for kind, mode, count in opened for index in range(count)]
     files += [(f"{kind}{index}", "cycles", "wb") for kind, _, count in opened[:2] for index in range(count)]
+    streams = [port.name for port in (*circuit.inputs, *circuit.outputs)]
+    streams += [f"tap{index}" for index in range(len(taps))]
     finished = " && ".join(f"{port.name}_beats == inferences * {port.type.beats}" for port in circuit.outputs)
     return f"""`timescale 1ns / 1ps
 module {_BENCH};
 {indent(instance(circuit, module), "    ")}
 {indent(RANDOM, "    ")}
-{indent(_declarations(circuit, files), "    ")}
+{indent(_declarations(circuit, streams, files), "    ")}
 
     initial begin
-        if (!$value$plusargs("inferences=%d", inferences) || !$value$plusargs("stall=%d", stall)
-            || !$value$plusargs("seed=%d", random_state) || !$value$plusargs("patience=%d", patience)) begin
+        if (!$value$plusargs("stall=%d", stall) || !$value$plusargs("seed=%d", random_state)
+            || !$value$plusargs("patience=%d", patience)) begin
             $fdisplay(STANDARD_ERROR, "a plusarg is missing");
             $finish_and_return(1);
         end
         random_state = random_state * 32'd2654435761 | 32'd1;
-{indent(chr(10).join(_open(*file) for file in files), "        ")}
+        begin_job;
     end
+
+    // Waits for a line with a number of inferences; the end of the input ends the simulation.
+    task begin_job;
+        if ($fscanf(STANDARD_INPUT, "%d", inferences) != 1) $finish;
+        else begin
+            idle = 0;
+{indent(_each(streams, "{}_beats = 0;"), "            ")}
+{indent(_lines(_open(*file) for file in files), "            ")}
+        end
+    endtask
+
+    task end_job;
+        begin
+{indent(_each([f"{name}_{what}" for name, what, _ in files], "$fclose({});"), "            ")}
+            $display("done");
+            $fflush;
+            begin_job;
+        end
+    endtask
 
     always @(posedge {CLOCK}) if ({RESET}) begin
         moved = 1'b0;
@@ -123,17 +144,16 @@ module {_BENCH};
 {indent(_hang(circuit, taps), "            ")}
             $finish_and_return(1);
         end
-        if ({finished}) $finish;
+        if ({finished}) end_job;
     end
 endmodule
 """
 
 
-def _declarations(circuit: Circuit, files: Sequence[tuple[str, str, str]]) -> str:
-    streams = [port.name for port in (*circuit.inputs, *circuit.outputs)]
-    streams += [f"tap{index}" for index in range(len(inner_streams(circuit)))]
+def _declarations(circuit: Circuit, streams: Sequence[str], files: Sequence[tuple[str, str, str]]) -> str:
     return "\n".join(
         [
+            "localparam STANDARD_INPUT = 32'h8000_0000;",
             "localparam STANDARD_ERROR = 32'h8000_0002;",
             "integer inferences, patience, status;",
             "integer idle = 0;",
@@ -146,6 +166,14 @@ def _declarations(circuit: Circuit, files: Sequence[tuple[str, str, str]]) -> st
             *(f"reg [{stored_words(port.bus_bits) * 32 - 1}:0] {port.name}_word;" for port in circuit.inputs),
         ]
     )
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "\n".join(texts)
+
+
+def _each(names: Iterable[str], template: str) -> str:
+    return _lines(template.format(name) for name in names)
 
 
 def _open(name: str, what: str, mode: str) -> str:

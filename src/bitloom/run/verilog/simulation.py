@@ -14,7 +14,7 @@ from bitloom.design import Circuit, Tap
 from bitloom.errors import ExecutionError
 from bitloom.hw.stream import StreamType
 from bitloom.run.circuit import CircuitRun
-from bitloom.run.verilog.toolchain import Workspace, run_tool
+from bitloom.run.verilog.session import Session
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -28,17 +28,15 @@ _PATIENCE_INFERENCES = 4
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one run is to do.
+class Pauses:
+    """How a simulator treats the design.
 
     Attributes:
-        inferences: sent back to back after one reset.
         stall: probability, in units of 2^-32, with which each producer and consumer pauses in a cycle.
         seed: of the pauses.
-        patience: cycles without any beat after which the run fails.
+        patience: cycles without any beat after which a job fails.
     """
 
-    inferences: int
     stall: int
     seed: int
     patience: int
@@ -74,16 +72,16 @@ class Recorded:
 
 
 class Simulation(ABC):
-    """A design compiled for one simulator; runs as often as wanted.
+    """A design compiled for one simulator.
 
-    A run reads ``source<i>.words``, and writes ``sink<i>.words``, ``tap<i>.words`` (whole 32-bit words, the beat's
-    lowest bits first) and ``source<i>.cycles``, ``sink<i>.cycles`` (64 bits per tensor: the cycle of its first or
-    last beat). It writes one line on standard error and exits with a status other than 0 if something is wrong.
+    A simulator resets the design once. A job (see `Session`) reads ``source<i>.words``, and writes ``sink<i>.words``,
+    ``tap<i>.words`` (whole 32-bit words, the beat's lowest bits first) and ``source<i>.cycles``, ``sink<i>.cycles``
+    (64 bits per tensor: the cycle of its first or last beat).
     """
 
     @abstractmethod
-    def command(self, job: Job) -> Sequence[str]:
-        """The program and its arguments; it runs in the folder of the files."""
+    def command(self, pauses: Pauses) -> Sequence[str]:
+        """The simulator and its arguments; it runs in the folder of the files."""
 
     @abstractmethod
     def recorded(self, path: Path, stream: Recorded) -> Bytes:
@@ -95,39 +93,56 @@ def inner_streams(circuit: Circuit) -> tuple[Tap, ...]:
     return tuple({tap.stream: tap for tap in circuit.taps}.values())
 
 
-def simulate(
-    simulation: Simulation, circuit: Circuit, words: Mapping[str, Bytes], inferences: int, stall: float, seed: int
-) -> CircuitRun:
-    """Send beats through a compiled design.
+class Simulator:
+    """A compiled design, running.
 
     Args:
         simulation: of the design.
         circuit: what it was made from.
-        words: for each input port its beats, uint8, shape (beats, bytes), little-endian.
-        inferences: how many tensors that is.
         stall: probability with which each producer and consumer pauses in a cycle.
         seed: of the pauses.
-
-    Raises:
-        ExecutionError: beats stop moving, are too few or too many, or `last` is misplaced; the message says where.
     """
-    where = f"circuit '{circuit.name}'"
-    workspace = Workspace("run")
-    for index, port in enumerate(circuit.inputs):
-        _write_beats(workspace.path / f"source{index}.words", words[port.name])
-    patience = max(_PATIENCE_CYCLES, _PATIENCE_INFERENCES * circuit.plan.interval)
-    job = Job(inferences, round(stall * (1 << _PROBABILITY_BITS)), seed, patience)
-    run_tool(simulation.command(job), "Verilog simulation", where=where, folder=workspace.path)
-    beats: dict[str, Bytes] = {}
-    for stream in _recorded_streams(circuit):
-        seen = simulation.recorded(workspace.path / f"{stream.file}.words", stream)
-        wanted = stream.type.beats * inferences
-        if len(seen) != wanted:
-            raise ExecutionError(f"{len(seen)} of {wanted} beats moved on '{stream.name}'", where=where)
-        beats[stream.name] = seen
-    first = _cycles(workspace.path, "source", len(circuit.inputs), inferences, where).min(axis=0)
-    last = _cycles(workspace.path, "sink", len(circuit.outputs), inferences, where).max(axis=0)
-    return CircuitRun(beats, first.tolist(), last.tolist())
+
+    def __init__(self, simulation: Simulation, circuit: Circuit, stall: float, seed: int) -> None:
+        patience = max(_PATIENCE_CYCLES, _PATIENCE_INFERENCES * circuit.plan.interval)
+        pauses = Pauses(round(stall * (1 << _PROBABILITY_BITS)), seed, patience)
+        self.simulation = simulation
+        self.circuit = circuit
+        self.where = f"circuit '{circuit.name}'"
+        self.session = Session(simulation.command(pauses), self.where)
+
+    def run(self, words: Mapping[str, Bytes], inferences: int) -> CircuitRun:
+        """Send beats through the design, back to back, and collect what moves inside it and comes out.
+
+        Args:
+            words: for each input port its beats, uint8, shape (beats, bytes), little-endian.
+            inferences: how many tensors that is.
+
+        Raises:
+            ExecutionError: beats stop moving, are too few or too many, or `last` is misplaced; the message says
+                where.
+        """
+        folder = self.session.folder
+        for index, port in enumerate(self.circuit.inputs):
+            _write_beats(folder / f"source{index}.words", words[port.name])
+        self.session.run(inferences)
+        beats: dict[str, Bytes] = {}
+        for stream in _recorded_streams(self.circuit):
+            seen = self.simulation.recorded(folder / f"{stream.file}.words", stream)
+            wanted = stream.type.beats * inferences
+            if len(seen) != wanted:
+                raise ExecutionError(f"{len(seen)} of {wanted} beats moved on '{stream.name}'", where=self.where)
+            beats[stream.name] = seen
+        first = self._cycles("source", len(self.circuit.inputs), inferences).min(axis=0)
+        last = self._cycles("sink", len(self.circuit.outputs), inferences).max(axis=0)
+        return CircuitRun(beats, first.tolist(), last.tolist())
+
+    def _cycles(self, kind: str, ports: int, inferences: int) -> npt.NDArray[np.int64]:
+        """Cycle numbers, shape (ports, inferences)."""
+        cycles = [np.fromfile(self.session.folder / f"{kind}{index}.cycles", "<i8") for index in range(ports)]
+        if any(len(numbers) != inferences for numbers in cycles):
+            raise ExecutionError(f"a {kind} has not seen all {inferences} inferences", where=self.where)
+        return np.stack(cycles)
 
 
 def stored_words(bits: int) -> int:
@@ -157,11 +172,3 @@ def _write_beats(path: Path, beats: Bytes) -> None:
     padded = np.zeros((len(beats), stored_words(8 * width) * WORD_BITS // 8), np.uint8)
     padded[:, :width] = beats
     padded.tofile(path)
-
-
-def _cycles(folder: Path, kind: str, ports: int, inferences: int, where: str) -> npt.NDArray[np.int64]:
-    """Cycle numbers, shape (ports, inferences)."""
-    cycles = [np.fromfile(folder / f"{kind}{index}.cycles", "<i8") for index in range(ports)]
-    if any(len(numbers) != inferences for numbers in cycles):
-        raise ExecutionError(f"a {kind} has not seen all {inferences} inferences", where=where)
-    return np.stack(cycles)

@@ -102,7 +102,6 @@ def run_tool(
     command: Sequence[str],
     name: str,
     *,
-    where: str | None = None,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
@@ -111,7 +110,6 @@ def run_tool(
     Args:
         command: program and arguments.
         name: of the program, for messages.
-        where: the design, for messages.
         folder: where it runs.
         environment: variables to add.
 
@@ -133,14 +131,15 @@ def run_tool(
     except OSError as error:
         raise MissingToolError(f"{name} cannot be started: {error.strerror}", where=command[0]) from error
     if result.returncode:
-        raise ExecutionError(f"{name} failed: {_reason(result)}", where=where)
+        said = f"{result.stderr}\n{result.stdout}"
+        raise ExecutionError(f"{name} failed: {first_error(said, result.returncode)}")
     return result
 
 
-def _reason(result: subprocess.CompletedProcess[str]) -> str:
-    """The first line that speaks of an error, or the first line, or the exit status."""
-    lines = [line.strip() for line in (result.stderr + "\n" + result.stdout).splitlines() if line.strip()]
+def first_error(said: str, status: int) -> str:
+    """What a failed program said: the first line that speaks of an error, or the first line, or its exit status."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     wrong = [line for line in lines if "error" in line.lower()]
-    if wrong or lines:
+    if lines:
         return (wrong or lines)[0]
-    return f"exit status {result.returncode}" if result.returncode > 0 else f"killed by signal {-result.returncode}"
+    return f"exit status {status}" if status >= 0 else f"killed by signal {-status}"

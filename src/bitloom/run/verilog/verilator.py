@@ -21,7 +21,7 @@ import numpy as np
 from bitloom.design import Circuit
 from bitloom.export.bench import tied_inputs
 from bitloom.export.verilog import VerilogModule
-from bitloom.run.verilog.simulation import Bytes, Job, Recorded, Simulation, beats_of, inner_streams
+from bitloom.run.verilog.simulation import Bytes, Pauses, Recorded, Simulation, beats_of, inner_streams
 from bitloom.run.verilog.toolchain import VerilatorInstallation, Workspace, find_compiler, find_verilator, run_tool
 
 # The C++ class of every design: the harness names it.
@@ -45,9 +45,9 @@ class VerilatedDesign(Simulation):
 
     workspace: Workspace
 
-    def command(self, job: Job) -> Sequence[str]:
+    def command(self, pauses: Pauses) -> Sequence[str]:
         """The compiled harness."""
-        numbers = (job.inferences, job.stall, job.seed, job.patience)
+        numbers = (pauses.stall, pauses.seed, pauses.patience)
         return [str(self.workspace.path / "simulate"), *map(str, numbers)]
 
     def recorded(self, path: Path, stream: Recorded) -> Bytes:
