@@ -111,7 +111,8 @@ def accumulators_around_steps(rescale, low, high, zero_point, output):
         ((0.0123,), 2**31 - 1),
         ((0.4999,), 2**31 - 1),
         ((2.0**-20 * 1.1,), 2**26),
-        # More than 64 bits of product.
+        # More than 64 bits of product, where the output has saturated long since, and where it has not.
+        ((2.0**-19 * 1.1, 0.9), 2**30),
         ((2.0**-24 * 1.7,), 2**31 - 1),
         ((2.0**-29 * 1.3, 0.0071), 2**30),
         ((3e-5, 0.07, 0.9, 1e-11), 2**22),
@@ -198,6 +199,14 @@ def test_the_active_range_ends_at_the_outermost_steps():
     narrowed = narrow(rescale, [-100000, -100000], [100000, 100000], 0, INT8)
     # 127 is reached at 254 and -127 at -254; the channel that never changes widens nothing.
     assert narrowed.active == Interval(-255, 254)
+
+
+def test_no_channel_is_clamped_out_of_its_own_range():
+    # The first channel is saturated wherever it goes, which the steps of the second say nothing about.
+    rescale = Rescale((1.0, 1.0), Rounding.TRUNCATE)
+    for low, high in (([1000, -5], [2000, 5]), ([-2000, -5], [-1000, 5])):
+        narrowed = narrow(rescale, low, high, 0, INT8)
+        assert_exact(narrowed, rescale, low, high, 0)
 
 
 def test_one_multiplier_serves_channels_of_different_ranges():
