@@ -13,7 +13,7 @@ from bitloom.ir import Graph, operators, parse_graph, print_graph
 
 pytestmark = pytest.mark.usefixtures("sample_operators")
 # The deadline, in milliseconds, is far above what any of these short texts needs: only a hang exceeds it.
-several = settings(max_examples=400, deadline=20_000, suppress_health_check=[HealthCheck.too_slow])
+several = settings(max_examples=200, deadline=20_000, suppress_health_check=[HealthCheck.too_slow])
 
 REAL = [print_graph(next(iter(operator.examples())).graph) for operator in operators().values()]
 PIECES = (
