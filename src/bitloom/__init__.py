@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, Any
 from bitloom.errors import BitloomError as BitloomError
 
 if TYPE_CHECKING:
+    from bitloom.api import build as build
     from bitloom.api import dataset_samples as dataset_samples
     from bitloom.api import load as load
     from bitloom.api import random_inputs as random_inputs
     from bitloom.api import run as run
     from bitloom.api import verify as verify
     from bitloom.data import load_dataset as load_dataset
+    from bitloom.deploy import Build as Build
+    from bitloom.deploy import synthesize as synthesize
     from bitloom.frontends import Model as Model
     from bitloom.ir import Graph as Graph
     from bitloom.ir import parse_graph as parse_graph
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _PUBLIC = {
+    "Build": "bitloom.deploy",
     "Bus": "bitloom.plan",
     "ExecutorOptions": "bitloom.run.executor",
     "Graph": "bitloom.ir",
@@ -47,6 +51,7 @@ _PUBLIC = {
     "RunResult": "bitloom.run.result",
     "Target": "bitloom.plan",
     "Verification": "bitloom.run.verify",
+    "build": "bitloom.api",
     "dataset_samples": "bitloom.api",
     "load": "bitloom.api",
     "load_dataset": "bitloom.data",
@@ -54,6 +59,7 @@ _PUBLIC = {
     "print_graph": "bitloom.ir",
     "random_inputs": "bitloom.api",
     "run": "bitloom.api",
+    "synthesize": "bitloom.deploy",
     "train": "bitloom.train",
     "verify": "bitloom.api",
 }

@@ -1,4 +1,4 @@
-"""The public functions: load a model, run it, verify it.
+"""The public functions: load a model, run it, verify it, build it.
 
 They take and give plain NumPy arrays; everything else they give is a frozen value of the stage that made it.
 """
@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from bitloom import frontends
+from bitloom import deploy, frontends
+from bitloom.deploy import Build
 from bitloom.frontends import Model
 from bitloom.ir import Graph
 from bitloom.ir.operator import Array
@@ -20,7 +21,7 @@ from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor
 from bitloom.run.result import RunResult
 from bitloom.run.verify import Progress, Verification
 
-__all__ = ["ModelLike", "Options", "dataset_samples", "load", "random_inputs", "run", "verify"]
+__all__ = ["ModelLike", "Options", "build", "dataset_samples", "load", "random_inputs", "run", "verify"]
 
 ModelLike = Model | Graph | str | Path
 """A loaded model, a graph, or the path of a model file."""
@@ -118,6 +119,43 @@ def verify(
     (True, ['dense_1', 'dense_2', 'logits'])
     """
     return run_verify.verify(_as_model(model), inputs, executors, _options(options), progress)
+
+
+def build(
+    model: ModelLike,
+    folder: str | Path,
+    *,
+    target: Target | None = None,
+    bus: Bus = Bus.AXI,
+    vectors: int = 16,
+    inputs: Array | Mapping[str, Array] | None = None,
+    seed: int = 0,
+) -> Build:
+    """Write a model's circuit into a folder that stands alone: Verilog, testbench, report, README, Makefile.
+
+    Args:
+        model: to build; QUANTIZE and DEQUANTIZE at its edges stay in software.
+        folder: written whole or not at all; one that bitloom wrote before is replaced.
+        target: what the circuit is to reach: an interval, a number of multipliers, a board.
+        bus: how the circuit meets the world.
+        vectors: number of random inferences in the testbench; not used with `inputs`.
+        inputs: the inferences of the testbench, as for `run`.
+        seed: of random inferences.
+
+    Raises:
+        ExportError: the folder holds something else, or cannot be written.
+        PlanError: nothing reaches the target; the message says what would.
+        InputError: the inputs do not fit the model.
+        BitloomError: the model cannot be read or built.
+
+    >>> import bitloom as bl, tempfile
+    >>> from bitloom.data import SHIPPED_DIGITS
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     built = bl.build(SHIPPED_DIGITS, f"{folder}/digits", target=bl.Target(interval=100), vectors=2)
+    >>> built.report["macs"], built.report["interval_cycles"] <= 100
+    (2431, True)
+    """
+    return deploy.build(_as_model(model), folder, target=target, bus=bus, vectors=vectors, inputs=inputs, seed=seed)
 
 
 def random_inputs(model: ModelLike, count: int, seed: int = 0) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 from bitloom.design import Circuit
 from bitloom.design.axi import register_map
 from bitloom.plan import Bus, Port
-from bitloom.report import design_tables
+from bitloom.report.tables import design_tables, printable
 
 
 def readme(circuit: Circuit, report: Mapping[str, Any], vectors: int) -> str:
@@ -22,8 +22,8 @@ def readme(circuit: Circuit, report: Mapping[str, Any], vectors: int) -> str:
     name = circuit.name
     parts = [
         f"# {name}\n",
-        f"The quantized neural network '{report['model']}' as a circuit, made by {report['written_by']}. It computes, "
-        "bit for bit, what the integer model computes. Nothing else is needed to use this folder.\n",
+        f"The quantized neural network {_in_table(report['model'])} as a circuit, made by {report['written_by']}. "
+        "It computes, bit for bit, what the integer model computes. Nothing else is needed to use this folder.\n",
         _files(name, vectors),
         "## The design\n",
         f"```\n{design_tables(report)}```\n",
@@ -51,7 +51,7 @@ def _ports(circuit: Circuit, report: Mapping[str, Any]) -> str:
     rows = []
     for port, known in zip((*circuit.inputs, *circuit.outputs), report["ports"], strict=True):
         rows.append(
-            f"| `{port.name}_*` | {known['direction']} | {known['tensor']} | {known['element']}"
+            f"| `{port.name}_*` | {known['direction']} | {_in_table(known['tensor'])} | {known['element']}"
             f"{known['shape']} | {_meaning(known)} | {port.bus_bits} | {port.type.lanes} | {port.type.beats} |"
         )
     return "\n".join(
@@ -72,6 +72,11 @@ def _ports(circuit: Circuit, report: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _in_table(name: str) -> str:
+    """A name from a file, harmless in a Markdown table."""
+    return f"`{printable(name).replace('|', '?').replace('`', '?')}`"
 
 
 def _meaning(known: Mapping[str, Any]) -> str:

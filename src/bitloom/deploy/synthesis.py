@@ -13,6 +13,7 @@ port_bits          bits of all ports together
 tool               Yosys and its version
 seconds            spent synthesising
 place              null, or after place and route: ``device``, ``seed``, ``out_of_context``, ``tool``, ``seconds``,
+                   ``used`` (cells as nextpnr packed them, by its names),
                    ``critical_path`` (``from``, ``to``, ``delay_ns``, ``logic_ns``, ``routing_ns``; null if unknown)
 =================  ===================================================================================================
 
@@ -171,6 +172,7 @@ def _nextpnr(work: Path, seed: int, log: Path, *, out_of_context: bool) -> dict[
             "out_of_context": out_of_context,
             "tool": NEXTPNR.version,
             "seconds": round(time.perf_counter() - start, 1),
+            "used": {name: count["used"] for name, count in result["utilization"].items() if count["used"]},
             "critical_path": _critical_path(result["critical_paths"]),
         },
     }

@@ -43,9 +43,10 @@ def design_tables(report: Mapping[str, Any]) -> str:
     held = report["bottleneck"]
     totals = report["totals"]
     lines = [
-        f"{report['model']}: {report['organisation']}, {report['bus']} bus, {report['macs']:,} MACs per inference",
+        f"{printable(report['model'])}: {report['organisation']}, {report['bus']} bus, "
+        f"{report['macs']:,} MACs per inference",
         f"latency {report['latency_cycles']:,} cycles, interval {report['interval_cycles']:,} cycles "
-        f"(planned {report['planned_interval_cycles']:,}, held by {held['what']})",
+        f"(planned {report['planned_interval_cycles']:,}, held by {printable(held['what'])})",
         f"{totals['multipliers']:,} multipliers, {_percent(totals['utilisation'])} of their cycles useful; "
         f"{totals['memory_bits']:,} bits of constants",
     ]
@@ -64,7 +65,7 @@ def design_tables(report: Mapping[str, Any]) -> str:
         ]
         for layer in report["layers"]
     ]
-    notes = [f"{layer['name']}: {'; '.join(layer['notes'])}" for layer in report["layers"] if layer["notes"]]
+    notes = [f"{printable(layer['name'])}: {'; '.join(layer['notes'])}" for layer in report["layers"] if layer["notes"]]
     return "\n".join([*lines, "", text_table(head, rows), *([""] if notes else []), *notes]) + "\n"
 
 
@@ -109,4 +110,13 @@ def _cell(value: object) -> str:
         return NOTHING
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    r"""Text from a file, on one line and without characters that could steer a terminal.
+
+    >>> printable("dense\x1b[31m")
+    'dense?[31m'
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
