@@ -22,14 +22,15 @@ _SIMULATORS: Mapping[str, Callable[[Circuit, VerilogModule], Simulation]] = {
 }
 
 # Compiling takes seconds, and the same network is often run with other options.
-_compiled: dict[tuple[Graph, Target | None, Bus, str], Simulation] = {}
+_compiled: dict[tuple[Graph, Target | None, Bus, str], tuple[VerilogModule, Simulation]] = {}
 
 
 class VerilogExecutor(CircuitExecutor):
     """Runs the text that `to_verilog` gives, unchanged, in Verilator or Icarus Verilog.
 
     The design is compiled once per process, for a graph, a target, a bus and a simulator. Each executor has its own
-    simulator process, which resets the design once: runs follow each other without a reset.
+    simulator process, which resets the design once: runs follow each other without a reset. `module` is the text that
+    was compiled.
 
     ```
                  ┌─ harness ──────────────────────────────────────────────────┐
@@ -49,12 +50,13 @@ class VerilogExecutor(CircuitExecutor):
             MissingToolError: the simulator, or the compiler it needs, is not installed.
             ExecutionError: one of them fails.
         """
-        self.module: VerilogModule = to_verilog(self.circuit)
         key = (self.split.core, self.options.target, self.options.bus, self.options.simulator)
         if key not in _compiled:
-            _compiled[key] = _SIMULATORS[self.options.simulator](self.circuit, self.module)
+            module = to_verilog(self.circuit)
+            _compiled[key] = module, _SIMULATORS[self.options.simulator](self.circuit, module)
+        self.module, simulation = _compiled[key]
         stall = STALL_PROBABILITY if self.options.stalls else 0.0
-        self.simulator = Simulator(_compiled[key], self.circuit, stall, self.options.seed)
+        self.simulator = Simulator(simulation, self.circuit, stall, self.options.seed)
 
     def simulate(self, words: Mapping[str, npt.NDArray[np.uint8]], inferences: int) -> CircuitRun:
         """Send all beats, collect all beats; see `CircuitExecutor.simulate`."""

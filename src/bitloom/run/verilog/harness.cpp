@@ -3,7 +3,8 @@
 //     simulate STALL SEED PATIENCE
 //
 // STALL is the probability, in 2^-32, with which each producer and each consumer pauses in a cycle. A producer that
-// has offered a beat keeps offering it, unchanged. A job fails when no beat moves anywhere for PATIENCE cycles.
+// has offered a beat keeps offering it, unchanged, and so must the design. A job fails when no beat moves anywhere for
+// PATIENCE cycles.
 //
 // The design is reset once. Each line of standard input is a job: a number of inferences to send back to back. The
 // answer is a line "done"; if something is wrong, it is said on standard error and the program ends.
@@ -108,13 +109,23 @@ struct Handshake {
 class Stream {
 public:
     Stream(const Handshake& signals, uint64_t inferences, const std::string& file, const char* mode)
-        : m_signals{signals}, m_total{inferences * signals.beats}, m_words(signals.data.words()), m_data{file, mode} {}
+        : m_signals{signals}, m_total{inferences * signals.beats}, m_words(signals.data.words()),
+          m_held(signals.data.words()), m_data{file, mode} {}
 
     bool transfer() const { return m_signals.valid.high() && m_signals.ready.high(); }
     bool done() const { return m_moved == m_total; }
     std::string progress() const {
         return m_signals.name + " " + std::to_string(m_moved) + "/" + std::to_string(m_total) + " beats (valid "
                + (m_signals.valid.high() ? "1" : "0") + ", ready " + (m_signals.ready.high() ? "1" : "0") + ")";
+    }
+    // While a beat is offered and not taken, it stays as it is.
+    void check_stability() {
+        if (m_waiting) {
+            m_signals.data.store(m_words.data());
+            if (!m_signals.valid.high() || m_words != m_held) fail(m_signals.name + " changed while it waited");
+        }
+        m_waiting = m_signals.valid.high() && !m_signals.ready.high();
+        if (m_waiting) m_signals.data.store(m_held.data());
     }
     void finish() { m_data.flush(); }
 
@@ -130,7 +141,8 @@ protected:
     Handshake m_signals;
     uint64_t m_total;
     uint64_t m_moved = 0;
-    std::vector<uint32_t> m_words;
+    std::vector<uint32_t> m_words, m_held;
+    bool m_waiting = false;
     File m_data;
 };
 
@@ -285,6 +297,8 @@ private:
 
     // What moves at the coming clock edge.
     void sample() {
+        for (Tap& tap : m_taps) tap.check_stability();
+        for (Sink& sink : m_sinks) sink.check_stability();
         bool moved = false;
         for (Source& source : m_sources) moved |= source.sample(m_cycle);
         for (Tap& tap : m_taps) moved |= tap.sample();

@@ -164,7 +164,8 @@ def _recorded_streams(circuit: Circuit) -> list[Recorded]:
         Recorded(tap.stream, tap.type, tap.type.element.bits, f"tap{index}")
         for index, tap in enumerate(inner_streams(circuit))
     ]
-    return [*sinks, *taps]
+    # In the order in which tensors are computed, so that the first to be wrong is named.
+    return [*taps, *sinks]
 
 
 def _write_beats(path: Path, beats: Bytes) -> None:
