@@ -21,8 +21,8 @@ NAME = "demo"
 HELP = "show one network computed by every executor, and compare every layer; needs no arguments"
 
 _EPILOG = """\
-A quantized network that comes with bitloom reads handwritten digits it was not trained on. The Verilog is left in
-the output folder. Exit status 1 if any element of any layer differs."""
+A quantized network that comes with bitloom reads handwritten digits it was not trained on.
+The Verilog is left in the output folder. Exit status 1 if any element of any layer differs."""
 
 # PyRTL simulates the circuit in Python; the others take all test images in less time.
 _PYRTL_IMAGES = 100

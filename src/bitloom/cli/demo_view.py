@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitloom.cli.render import (
+    differ,
     heat_strip,
     image_text,
     is_plain,
@@ -193,5 +194,5 @@ def _misread(expected: int, actual: int) -> Text:
 
 def _cell(found: Difference) -> Text:
     if found.mismatches:
-        return Text(f"{found.mismatches:,} differ", "bold red")
+        return Text(differ(found.mismatches), "bold red")
     return Text("equal", "green")

@@ -41,6 +41,8 @@ def exit_status(action: Callable[[], int]) -> int:
         return BAD_INPUT
     except OSError as error:
         _say(f"{error.filename or 'the system'}: {error.strerror or error}")
+        # Standard output itself may be what failed; then what is left of it would fail again at the end.
+        _forget_stdout()
         return BAD_INPUT
     except Exception as error:
         _say(

@@ -102,6 +102,15 @@ def significant(number: float) -> str:
     return f"{rounded:,.{max(0, 2 - math.floor(math.log10(rounded)))}f}"
 
 
+def differ(count: int) -> str:
+    """How many elements are not equal.
+
+    >>> differ(1), differ(1200)
+    ('1 differs', '1,200 differ')
+    """
+    return f"{count:,} {'differs' if count == 1 else 'differ'}"
+
+
 def percent(part: int, whole: int) -> str:
     """A share with two digits behind the point.
 

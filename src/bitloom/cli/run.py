@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from bitloom.api import load
     from bitloom.cli.answer_lines import print_summary
-    from bitloom.cli.render import label, output_console
+    from bitloom.cli.render import output_console
     from bitloom.run.answers import answers
 
     options = executor_options(arguments)
@@ -60,8 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
     inferences = read_inferences(model.graph, arguments)
     console = output_console()
     console.quiet = arguments.json == files.STANDARD_OUTPUT
-    title = f"{arguments.model} on {arguments.executor}: {inferences.description}"
-    console.print(label(title, "bold"), soft_wrap=True)
     result = _compute(model, inferences, arguments, options, console)
     found = answers(model.graph, result.tensors)
     print_summary(console, inferences, result, found)
@@ -75,6 +73,7 @@ def _compute(
 ) -> RunResult:
     """Run batch by batch, printing the answers of each as it is done."""
     from bitloom.cli.answer_lines import AnswerLines
+    from bitloom.cli.render import label
     from bitloom.run import create_executor
     from bitloom.run.answers import answers
     from bitloom.run.batches import joined, run_batches
@@ -82,6 +81,8 @@ def _compute(
     with progress() as report:
         report(f"{arguments.executor}: preparing")
         executor = create_executor(arguments.executor, model, options)
+    title = f"{arguments.model} on {arguments.executor}: {inferences.description}"
+    console.print(label(title, "bold"), soft_wrap=True)
     results = []
     with progress(shown=arguments.quiet or not console.is_terminal) as report:
         for start, result in run_batches(executor, inferences.inputs, options.batch_size):

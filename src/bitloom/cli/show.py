@@ -17,9 +17,9 @@ NAME = "show"
 HELP = "print the integer graph of a model as text"
 
 _EPILOG = """\
-The text names every tensor with its type, scale and zero point, and every node with its integer parameters. What
-follows // is derived: multiply-accumulates, ranges, and the widths chosen from them. With --full the text holds the
-weights, and every command takes it in place of a model file.
+The text names every tensor with its type, scale and zero point, and every node with its integer
+parameters. What follows // is derived: multiply-accumulates, ranges, and the widths chosen from them.
+With --full the text holds the weights, and every command takes it in place of a model file.
 
 examples:
   bitloom show model.tflite

@@ -21,8 +21,8 @@ NAME = "train"
 HELP = "train a network of dense layers and quantize it, to float and int8 .tflite files"
 
 _EPILOG = """\
-Written: float.tflite, int8.tflite, and weights.npz with the integer weights, biases, scales, multipliers and shifts.
-The same arguments give the same bytes on every machine, but through TensorFlow.
+Written: float.tflite, int8.tflite, and weights.npz with the integer weights, biases, scales,
+multipliers and shifts. The same arguments give the same bytes on every machine, but through TensorFlow.
 
 examples:
   bitloom train --dataset digits -o digits

@@ -64,14 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
     inferences = read_inferences(model.graph, arguments)
     console = output_console()
     console.quiet = arguments.json == files.STANDARD_OUTPUT
-    console.print(label(f"{arguments.model}: {inferences.description}", "bold"), soft_wrap=True)
-
     with progress() as report:
 
         def show(executor: str, done: int, total: int) -> None:
             report(executor if done else f"{executor}: preparing", done, total)
 
         outcome = verify(model, inferences.inputs, arguments.executors, options, show)
+    console.print(label(f"{arguments.model}: {inferences.description}", "bold"), soft_wrap=True)
     if not arguments.quiet:
         print_tensors(console, outcome)
         print_executors(console, outcome)
@@ -85,7 +84,7 @@ def print_tensors(console: Console, outcome: Verification) -> None:
     """A line for each tensor: how each executor compares with the judge."""
     from rich.text import Text
 
-    from bitloom.cli.render import label, make_table, shortened
+    from bitloom.cli.render import differ, label, make_table, shortened
 
     others = [report.name for report in outcome.executors if report.name != outcome.judge]
     table = make_table(console, "tensor", "operator", "shape", "elements", *others, right=["elements"])
@@ -96,7 +95,7 @@ def print_tensors(console: Console, outcome: Verification) -> None:
             if difference is None:
                 cells.append(Text("not shown", "dim"))
             elif difference.mismatches:
-                cells.append(Text(f"{difference.mismatches:,} differ, by up to {difference.largest:g}", "bold red"))
+                cells.append(Text(f"{differ(difference.mismatches)}, by up to {difference.largest:g}", "bold red"))
             else:
                 cells.append(Text("equal", "green"))
         shape = "x".join(map(str, tensor.shape)) or "1"
@@ -141,8 +140,9 @@ def print_verdict(console: Console, outcome: Verification, first: int = 0) -> No
     elements = sum(tensor.elements for tensor in outcome.tensors)
     console.print()
     if outcome.equal:
+        tensors = "1 tensor" if len(outcome.tensors) == 1 else f"{len(outcome.tensors)} tensors"
         stalls = ", under random stalls" if outcome.stalls else ""
-        text = f"equal: {names} agree on all {elements:,} elements of {len(outcome.tensors)} tensors{stalls}"
+        text = f"equal: {names} agree on all {elements:,} elements of {tensors}{stalls}"
         verdict(console, True, text)
         return
     for tensor in outcome.tensors:
