@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 
 import pyrtl
@@ -46,7 +47,17 @@ def _core(circuit: Circuit, name: str) -> str:
     pyrtl.output_to_verilog(buffer, add_reset=False, block=circuit.block, module_name=name)
     text = buffer.getvalue()
     # The emitter's own header tells how to synthesise this module as the top, which it is not.
-    return text[text.index(f"module {name}(") :]
+    return _renumbered(text[text.index(f"module {name}(") :])
+
+
+def _renumbered(text: str) -> str:
+    """Unnamed wires and constants counted from 0: PyRTL counts on through the process, and equal designs would differ.
+
+    >>> _renumbered("assign tmp812 = tmp90 & const_40_1;")
+    'assign tmp0 = tmp1 & const_2_1;'
+    """
+    names: dict[str, str] = {}
+    return re.sub(r"\b(tmp|const_)\d+", lambda found: names.setdefault(found[0], f"{found[1]}{len(names)}"), text)
 
 
 def _top(circuit: Circuit, core: str) -> str:
