@@ -80,7 +80,7 @@ def multiply_high(name: str, left: WireVector, right: WireVector, start: WireVec
     row.next <<= concat(row_upper, product_low[:_SLICE])
     first = delayed(start, 3, f"{name}_start")
     total = Register(_TOTAL_BITS, f"{name}_total")
-    kept = select(first, Const(1 << 30, _TOTAL_BITS), total[_SLICE:].zero_extended(_TOTAL_BITS))
+    kept = named(select(first, Const(1 << 30, _TOTAL_BITS), total[_SLICE:].zero_extended(_TOTAL_BITS)), f"{name}_kept")
     total.next <<= (kept + row).truncate(_TOTAL_BITS)
     return named(total[_SLICE - 1 :], f"{name}_result")
 

@@ -12,7 +12,7 @@ the banks' read port and the table; dividing goes first and takes every second c
 (`serial_multiply`) does the reciprocal, then the row's results:
 
 ```
-  cycle  0     6     12    18    24    30    36    45     47         43 + 2 row        45 + 2 row
+  cycle  0     6     12    18    24    30    36    46     48         44 + 2 row        46 + 2 row
          h*c   h*x   x*e   h*x   x*e   h*x   x*e   r*exp  r*exp ...  last of the row   h*c of the next row
             x     e     x     e     x     e     x, r = min(2 x, 1)
 ```
@@ -67,19 +67,19 @@ _EXP_BITS = 31
 _SUM_SHIFT = 12
 _UNIT_BITS = 20  # width of a sum of 1.0 as Q12.19
 _BANK_BITS = 2
-_READ_LATENCY = 3  # bank, difference, table
+_READ_LATENCY = 4  # bank, difference, table, and a register because a block memory's own output comes late
 _ROUND_LATENCY = 2
 _PRODUCTS = 7
 _PRODUCT_CYCLES = MULTIPLY_LATENCY + 1
 _ERROR_BITS = 26
-_FIFO_DEPTH = 8  # an element's way from read to output takes 11 cycles, and every second cycle starts one
+_FIFO_DEPTH = 8  # an element's way from read to output takes 12 cycles, and every second cycle starts one
 
 
 def softmax_cycles(row: int) -> int:
     """Cycles per row without stalls, once the unit is busy.
 
     >>> softmax_cycles(10)
-    65
+    66
     """
     return _PRODUCTS * _PRODUCT_CYCLES + INTERVAL * (row - 1) + _READ_LATENCY + 2
 
@@ -256,7 +256,7 @@ def _exponential(name: str, rows: _Rows, address: WireVector, table: npt.NDArray
     largest.next <<= rows.largest[address[-_BANK_BITS:]]
     difference = Register(bits, f"{name}_difference")
     difference.next <<= (largest - key).truncate(bits)
-    return registered_rom(f"{name}_exp", table.tolist(), _EXP_BITS, difference)
+    return delayed(registered_rom(f"{name}_exp", table.tolist(), _EXP_BITS, difference), 1, f"{name}_exp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +285,7 @@ def _sum(name: str, summing: _Reader, row: int, exponential: WireVector, take: W
     complete = state(f"{name}_sum_complete", 1)
     follow(complete, final | (complete & ~take), reset)
     shift = named(complete & ~total[-1], f"{name}_sum_shift")
-    kept = select(first, Const(0, bits), total)
+    kept = named(select(first, Const(0, bits), total), f"{name}_sum_kept")
     # The highest bit cut off is the half that rounds up.
     half = exponential[_SUM_SHIFT - 1]
     added = (kept + exponential[_SUM_SHIFT:].zero_extended(bits) + half.zero_extended(bits)).truncate(bits)
@@ -350,7 +350,7 @@ def _divide(
 
     # The multiplier is unsigned: it got the factor plus 2**31, which is `left` too much in the product.
     signed_product = (product - estimate.zero_extended(RIGHT_BITS)).truncate(RIGHT_BITS)
-    base = select(first, Const(fixed(48 / 17, 2), LEFT_BITS), estimate)
+    base = named(select(first, Const(fixed(48 / 17, 2), LEFT_BITS), estimate), f"{name}_newton_base")
     correction = select(first, signed_product, concat(signed_product, Const(0, 2)).truncate(RIGHT_BITS))
     improved = (base + correction.truncate(LEFT_BITS)).truncate(LEFT_BITS)
     # The first product is h * c: h starts where the estimates come later.
