@@ -47,7 +47,9 @@ def shapes(draw):
     simd, pe = draw(st.integers(1, depth)), draw(st.integers(1, outputs))
     fold_beats, folds = -(-depth // simd), -(-outputs // pe)
     allowed = [r for r in range(1, pe + 1) if -(-pe // r) <= fold_beats and (folds == 1 or pe % r == 0)]
-    return DenseShape(depth, outputs, draw(st.integers(1, 3)), pe, simd, draw(st.sampled_from(allowed)), draw(st.booleans()))
+    return DenseShape(
+        depth, outputs, draw(st.integers(1, 3)), pe, simd, draw(st.sampled_from(allowed)), draw(st.booleans())
+    )
 
 
 @settings(max_examples=60, deadline=None)

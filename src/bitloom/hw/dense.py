@@ -29,11 +29,11 @@ from pyrtl import Const, Register, WireVector, select
 from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.fifo import CreditFifo, credit_fifo
-from bitloom.hw.multiply_accumulate import LanePlan, accumulator, dot_products
+from bitloom.hw.multiply_accumulate import accumulator, dot_latency, dot_products
 from bitloom.hw.registers import delayed, delayed_flag, follow, named, state, wrapping_counter
 from bitloom.hw.replay import replay
+from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.rescale import RescaleConstants, rescale
-from bitloom.hw.rescale import latency as rescale_latency
 from bitloom.hw.stream import Stream, StreamType
 
 
@@ -102,12 +102,7 @@ class DenseShape:
     @property
     def latency(self) -> int:
         """Cycles from the start of a fold's last beat until its last result is in the FIFO."""
-        return LanePlan.of(self.simd).sum_latency + 3 + self.serial_beats + self.rescale_latency
-
-    @property
-    def rescale_latency(self) -> int:
-        """Cycles of the rescale."""
-        return rescale_latency(in_logic=self.rescale_in_logic)
+        return dot_latency(self.simd) + 2 + self.serial_beats + RESCALE_LATENCY
 
     @property
     def fifo_depth(self) -> int:
@@ -203,9 +198,9 @@ def dense(
         f"{name}_output",
         shape.output_type(output),
         shape.fifo_depth,
-        push=delayed_flag(emit, shape.rescale_latency, f"{name}_push", reset),
+        push=delayed_flag(emit, RESCALE_LATENCY, f"{name}_push", reset),
         data=pyrtl.concat_list(results),
-        last=delayed_flag(ends, shape.rescale_latency, f"{name}_push_last", reset),
+        last=delayed_flag(ends, RESCALE_LATENCY, f"{name}_push_last", reset),
         reserved=select(issue & final_beat, reserve, Const(0, reserve.bitwidth)),
         reset=reset,
     )

@@ -10,6 +10,9 @@ adder inside it:
    x2,w2 ─[d]─[d]─▶ × ─▶ [m2] ───────▶ + ──▶ [p2]     lane 2 two cycles later ──▶ sum
 ```
 
+Weights pass a second register on their way from the memory to the multiplier, because a block memory's own output is
+too slow to multiply in the same cycle; the activations wait for them.
+
 Chains are at most `CHAIN_LENGTH` long; the sums of several chains are added in a pipelined tree. The activations'
 delays are shared by all processing elements; the weights' delays are made by delaying the memory addresses.
 """
@@ -29,6 +32,8 @@ from bitloom.hw.memory import field, pack_words, registered_rom
 from bitloom.hw.registers import constant, delayed, signed_sum
 
 CHAIN_LENGTH = 8
+# Cycles from a memory address to the registers in front of the multipliers.
+_OPERAND_LATENCY = 2
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class LanePlan:
         tree_levels = (count - 1).bit_length()
         chain_latency = 1 if simd == 1 else 1 + longest
         return cls(chains, tuple(delays), chain_latency + tree_levels)
+
+
+def dot_latency(simd: int) -> int:
+    """Cycles from the address of a beat to the registered sums of its products."""
+    return _OPERAND_LATENCY + LanePlan.of(simd).sum_latency
 
 
 def signed_operand(value: WireVector, element: IntType) -> WireVector:
@@ -91,7 +101,8 @@ def dot_products(
     operands = []
     for lane, activation in enumerate(activations):
         register = Register(activation.bitwidth, f"{name}_x{lane}")
-        register.next <<= delayed(activation, plan.delays[lane], f"{name}_x{lane}")
+        waiting = plan.delays[lane] + _OPERAND_LATENCY - 1
+        register.next <<= delayed(activation, waiting, f"{name}_x{lane}")
         operands.append(signed_operand(register, element))
     extremes = Interval(element.minimum, element.maximum)
     sums = []
@@ -101,7 +112,7 @@ def dot_products(
             for chain in plan.chains
         ]
         sums.append(_tree(f"{name}_pe{index}", chain_sums))
-    return sums, 1 + plan.sum_latency
+    return sums, dot_latency(simd)
 
 
 def _read_weights(
@@ -119,6 +130,7 @@ def _read_weights(
             continue
         words = [pack_words(word.tolist(), bits) for word in weights[:, :, together].reshape(len(weights), -1)]
         word = registered_rom(f"{name}_weights{delay}", words, bits * elements * len(together), delayed_address)
+        word = delayed(word, _OPERAND_LATENCY - 1, f"{name}_weights{delay}_word")
         for index in range(elements):
             for position, lane in enumerate(together):
                 lanes[index][lane] = field(word, index * len(together) + position, bits)

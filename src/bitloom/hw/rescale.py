@@ -1,13 +1,17 @@
-"""From accumulators to outputs: bias, multiply, offset, shift, clamp; the hardware of `bitloom.arith.narrow`.
+"""From accumulators to outputs: bias, clamp, multiply, offset, shift, clamp; the hardware of `bitloom.arith.narrow`.
 
 ```
-  cycle   0          1            2           3              4               5
-        group ──▶ [constants] ─────────────────────────────────┐
-        value ──▶ [value] ──▶ + bias ──▶ [a] ──▶ × m ──▶ [product] ──▶ + offset ──▶ [total] ──▶ >> s, clamp ──▶ [output]
+  group ──▶ [constants] ──────────────────────┐           │
+  value ──▶ [accumulator] ── + bias ─▶ [lifted] ─ clamp ─▶ [limited] ─ × m ─▶ [product] ─ + offset ─▶ [total] ─┐
+                                                                                       [output] ◀── clamp, >> s ┘
 ```
 
-A free-running pipeline: one value per lane and cycle, no stall, `latency` cycles. The product is a multiplier slice,
-or adders (`bitloom.hw.logic_multiply`) where slices are short.
+A free-running pipeline: one value per lane and cycle, no stall, `LATENCY` cycles.
+
+The bias also lifts the smallest value to 0, which costs nothing, so that the product is one of unsigned numbers; the
+offset takes ``lift * m`` back. Values beyond which every output has saturated are clamped first where that saves a
+multiplier slice (`NarrowRescale.active`). The product is made of multiplier slices, or of adders where slices are short
+(see `bitloom.hw.product`).
 """
 
 from __future__ import annotations
@@ -18,23 +22,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyrtl
-from pyrtl import Register, WireVector, select
+from pyrtl import Const, Register, WireVector, select
 
 from bitloom.arith import Interval, IntType, NarrowRescale
-from bitloom.hw.logic_multiply import LATENCY as LOGIC_LATENCY
-from bitloom.hw.logic_multiply import multiply_in_logic
 from bitloom.hw.memory import field, pack_words, registered_rom
+from bitloom.hw.product import LATENCY as PRODUCT_LATENCY
+from bitloom.hw.product import limbs, multiply
 from bitloom.hw.registers import constant, delayed, signed_sum
 
-
-def latency(*, in_logic: bool) -> int:
-    """Cycles from value to output."""
-    return 4 + product_latency(in_logic=in_logic)
-
-
-def product_latency(*, in_logic: bool) -> int:
-    """Cycles of the multiplication."""
-    return LOGIC_LATENCY if in_logic else 1
+# Registers: accumulator, biased, limited, product, total, output.
+LATENCY = 5 + PRODUCT_LATENCY
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def rescale(
         in_logic: multiply by adders instead of a multiplier slice.
 
     Returns:
-        One output per lane, `latency` cycles later.
+        One output per lane, `LATENCY` cycles later.
 
     >>> import pyrtl
     >>> from bitloom.arith import Rescale, Rounding, narrow
@@ -111,44 +108,50 @@ def rescale(
     >>> constants = RescaleConstants(bias, narrowed, low, high)
     >>> result <<= rescale("unit", [value], group, constants, IntType(8))[0]
     >>> simulation = pyrtl.Simulation()
-    >>> for accumulator, channel in [(1000, 0), (-1000, 1)] + [(0, 0)] * 5:
+    >>> for accumulator, channel in [(1000, 0), (-1000, 1)] + [(0, 0)] * 8:
     ...     simulation.step({"value": accumulator & 0xFFF, "group": channel})
-    >>> [pyrtl.val_to_signed_integer(simulation.tracer.trace["result"][cycle], 8) for cycle in (5, 6)]
+    >>> [pyrtl.val_to_signed_integer(simulation.tracer.trace["result"][cycle], 8) for cycle in (8, 9)]
     [69, -28]
     >>> (reference.apply([[1000 + 100, -1000 - 7]]) + 3).tolist()
     [[69, -28]]
     """
     narrowed, lanes = constants.narrowed, len(values)
-    biases = _lane_constants(f"{name}_bias", constants.bias.tolist(), lanes, group)
-    multipliers = _lane_constants(f"{name}_multiplier", constants.per_channel(narrowed.multipliers), lanes, group)
-    offsets = _lane_constants(f"{name}_offset", constants.per_channel(narrowed.offsets), lanes, group)
+    span = multiplied_range(constants)
+    channel_multipliers = constants.per_channel(narrowed.multipliers)
+
+    def lane_offsets(label: str, offsets: Sequence[int]) -> list[WireVector]:
+        spread = zip(constants.per_channel(offsets), channel_multipliers, strict=True)
+        return _lane_constants(f"{name}_{label}", [o + span.low * m for o, m in spread], lanes, group)
+
+    biases = _lane_constants(f"{name}_bias", (constants.bias - span.low).tolist(), lanes, group)
+    multipliers = _lane_constants(f"{name}_multiplier", channel_multipliers, lanes, group, signed=False)
+    offsets = lane_offsets("offset", narrowed.offsets)
     negative_offsets = offsets
     if narrowed.negative_offsets is not None:
-        spread = constants.per_channel(narrowed.negative_offsets)
-        negative_offsets = _lane_constants(f"{name}_negative_offset", spread, lanes, group)
-    group_of_biased = delayed(group, 2, f"{name}_group")
+        negative_offsets = lane_offsets("negative_offset", narrowed.negative_offsets)
+    group_of_limited = delayed(group, 3, f"{name}_group")
     results = []
     for lane, value in enumerate(values):
         prefix = f"{name}_lane{lane}"
-        taken = Register(value.bitwidth, f"{prefix}_accumulator")
-        taken.next <<= value
-        biased = Register(constants.range.signed_bits, f"{prefix}_biased")
-        biased.next <<= signed_sum(taken, biases[lane], biased.bitwidth)
-        multiplier = delayed(multipliers[lane], 1, f"{prefix}_multiplier")
-        product = _product(f"{prefix}_product", biased, multiplier, in_logic=in_logic)
-        wait = product_latency(in_logic=in_logic)
-        offset = delayed(offsets[lane], 1 + wait, f"{prefix}_offset")
-        if narrowed.negative_offsets is not None:
-            below_zero = delayed(biased[-1], wait, f"{prefix}_below_zero")
-            negative = delayed(negative_offsets[lane], 1 + wait, f"{prefix}_negative_offset")
+        taken = delayed(value, 1, f"{prefix}_accumulator")
+        limited = _limited(prefix, taken, biases[lane], constants)
+        multiplier = delayed(multipliers[lane], 2, f"{prefix}_multiplier")
+        product = multiply(f"{prefix}_product", limited, multiplier, in_logic=in_logic)
+        offset = delayed(offsets[lane], 2 + PRODUCT_LATENCY, f"{prefix}_offset")
+        if narrowed.negative_offsets is not None and span.low < 0:
+            is_negative = limited < Const(-span.low) if span.high >= 0 else Const(1, 1)
+            below_zero = delayed(is_negative, PRODUCT_LATENCY, f"{prefix}_below_zero")
+            negative = delayed(negative_offsets[lane], 2 + PRODUCT_LATENCY, f"{prefix}_negative_offset")
             bits = max(offset.bitwidth, negative.bitwidth)
             offset = select(below_zero, negative.sign_extended(bits), offset.sign_extended(bits))
-        total = Register(max(constants.total_range.signed_bits, narrowed.shift + 1), f"{prefix}_total")
-        total.next <<= signed_sum(product, offset, total.bitwidth)
+        # As wide as the product: synthesis takes a truncated product for one of wider operands.
+        total_bits = max(constants.total_range.signed_bits, narrowed.shift + 1, product.bitwidth + 1)
+        total = Register(total_bits, f"{prefix}_total")
+        total.next <<= signed_sum(offset, product.zero_extended(total_bits), total_bits)
         shifted = total[narrowed.shift :]
-        late = _exception(constants, biased, group_of_biased, lane, lanes)
+        late = _exception(constants, limited, group_of_limited, lane, lanes)
         if late is not None:
-            one = delayed(late, 1 + wait, f"{prefix}_exception").zero_extended(2)
+            one = delayed(late, 1 + PRODUCT_LATENCY, f"{prefix}_exception").zero_extended(2)
             shifted = signed_sum(shifted, one, shifted.bitwidth + 1)
         result = Register(output.bits, f"{prefix}_output")
         result.next <<= clamp(shifted, narrowed.output, output)
@@ -156,23 +159,45 @@ def rescale(
     return results
 
 
-def _product(name: str, value: WireVector, multiplier: WireVector, *, in_logic: bool) -> WireVector:
-    """The registered product."""
-    if in_logic:
-        return multiply_in_logic(name, value, multiplier)
-    product = Register(value.bitwidth + multiplier.bitwidth, name)
-    product.next <<= pyrtl.signed_mult(value, multiplier)
-    return product
+def multiplied_range(constants: RescaleConstants) -> Interval:
+    """The values that are multiplied: all, or those where outputs differ if clamping to them saves a slice."""
+    whole, active = constants.range, constants.narrowed.active
+    return active if limbs(_span_bits(active)) < limbs(_span_bits(whole)) else whole
+
+
+def multiplied_bits(constants: RescaleConstants) -> int:
+    """Width of the lifted multiplicand, unsigned."""
+    return _span_bits(multiplied_range(constants))
+
+
+def _span_bits(interval: Interval) -> int:
+    return max(1, (interval.high - interval.low).bit_length())
+
+
+def _limited(prefix: str, taken: WireVector, bias: WireVector, constants: RescaleConstants) -> WireVector:
+    """The value with its bias, lifted to start at 0, clamped where that is wanted; two cycles later."""
+    span = multiplied_range(constants)
+    whole = Interval(constants.range.low - span.low, constants.range.high - span.low)
+    bits = _span_bits(span)
+    lifted = Register(whole.signed_bits, f"{prefix}_lifted")
+    lifted.next <<= signed_sum(taken, bias, lifted.bitwidth)
+    if span == constants.range:
+        return delayed(lifted.truncate(bits), 1, f"{prefix}_limited")
+    highest = Const(span.high - span.low, bits)
+    above = ~lifted[-1] & (lifted[:-1] > highest)
+    limited = select(lifted[-1], Const(0, bits), select(above, highest, lifted.truncate(bits)))
+    return delayed(limited, 1, f"{prefix}_limited")
 
 
 def _exception(
-    constants: RescaleConstants, biased: WireVector, group: WireVector, lane: int, lanes: int
+    constants: RescaleConstants, limited: WireVector, group: WireVector, lane: int, lanes: int
 ) -> WireVector | None:
     """Whether the value is one of the listed accumulators of its channel; None if no channel of the lane has any."""
     shared = len(constants.narrowed.multipliers) == 1
+    lift = multiplied_range(constants).low
     matches = []
     for channel, accumulator in constants.narrowed.exceptions:
-        hit = biased == constant(accumulator, biased.bitwidth)
+        hit = limited == Const(accumulator - lift, limited.bitwidth)
         if not shared and channel % lanes != lane:
             continue
         matches.append(hit if shared else hit & (group == channel // lanes))
@@ -188,9 +213,12 @@ def clamp(value: WireVector, bounds: Interval, output: IntType) -> WireVector:
     return limited.truncate(output.bits)
 
 
-def _lane_constants(name: str, values: Sequence[int], lanes: int, group: WireVector) -> list[WireVector]:
+def _lane_constants(
+    name: str, values: Sequence[int], lanes: int, group: WireVector, *, signed: bool = True
+) -> list[WireVector]:
     """One constant per lane, read from a memory by the group if the channels' constants differ."""
-    bits = Interval(min(*values, 0), max(*values, 0)).signed_bits
+    interval = Interval(min(*values, 0), max(*values, 0))
+    bits = interval.signed_bits if signed else interval.type.bits
     groups = -(-len(values) // lanes)
     padded = list(values) + [values[-1]] * (groups * lanes - len(values))
     words = [pack_words(padded[start : start + lanes], bits) for start in range(0, len(padded), lanes)]

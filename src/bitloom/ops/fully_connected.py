@@ -17,7 +17,8 @@ from bitloom.arith.linear import exact_matmul
 from bitloom.arith.narrow import NarrowRescale, narrow
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.dense import DenseShape, accumulator_bits, dense
-from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.product import limbs
+from bitloom.hw.rescale import RescaleConstants, multiplied_bits
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
@@ -331,9 +332,9 @@ class DenseCircuit(StreamingCircuit):
         """One DSP slice per lane, and what the rescale's product needs."""
         terms, shape = self.terms, self._shape(folding)
         words, word_bits = shape.folds * shape.fold_beats, self._weight_bits * shape.multipliers
-        narrowed, biased_bits = terms.narrowed, terms.constants.range.signed_bits
-        slices = shape.results * dsp_slices(biased_bits, narrowed.multiplier_bits + 1)
-        adders = shape.results * product_logic(biased_bits, narrowed.multipliers)
+        narrowed, value_bits = terms.narrowed, multiplied_bits(terms.constants)
+        slices = shape.results * limbs(value_bits) * limbs(narrowed.multiplier_bits)
+        adders = shape.results * product_logic(value_bits, narrowed.multipliers)
         return Estimate(
             cycles=shape.cycles,
             multipliers=shape.multipliers * dsp_slices(self._operand_bits, self._weight_bits),

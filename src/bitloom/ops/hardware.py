@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pyrtl import WireVector
 
 from bitloom.hw.logic_multiply import canonical_signed_digits
+from bitloom.hw.product import limbs
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Operator, Value
 
@@ -115,12 +116,8 @@ def has_hardware(operator: Operator | type[Operator]) -> bool:
 
 
 def dsp_slices(left_bits: int, right_bits: int) -> int:
-    """DSP48E1 slices (25 x 18 signed) that a signed product takes.
-
-    Wider operands are cut into parts of 24 and 17 bits plus a sign.
-    """
-    wide, narrow = max(left_bits, right_bits), min(left_bits, right_bits)
-    return -(-max(wide - 1, 1) // 24) * -(-max(narrow - 1, 1) // 17)
+    """Multiplier slices (18 x 18 signed) that a signed product takes."""
+    return limbs(left_bits - 1) * limbs(right_bits - 1)
 
 
 # Deeper memories go to block RAM.
