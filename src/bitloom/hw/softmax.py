@@ -1,10 +1,10 @@
 """Softmax of a stream's rows, bit for bit as LiteRT's reference kernel of 8-bit inputs computes it.
 
 ```
-                  ┌───────────────┐   largest - x   ┌───────┐ exp  ┌─────┐ 1. ┌────────────┐
-  in ──▶ largest ─▶ 4 banks: rows, ├───────────────▶ table ├──┬──▶│ sum ├───▶│ reciprocal │
-                  │ their largest │                 └───────┘  │   └─────┘    └─────┬──────┘
-                  └───────────────┘                            └────────────────▶ × ──▶ round ──▶ [FIFO] ──▶ out
+                  ┌────────────────┐  largest - x  ┌───────┐ exp  ┌─────┐ 1. ┌────────────┐
+  in ──▶ largest ─▶ 4 banks: rows, ├──────────────▶│ table ├──┬──▶│ sum ├───▶│ reciprocal │
+                  │ their largest  │               └───────┘  │   └─────┘    └─────┬──────┘
+                  └────────────────┘                          └──────────────────▶ × ──▶ round ──▶ [FIFO] ──▶ out
 ```
 
 Up to four rows are in the unit: one arrives, one is summed, one is divided, one waits. Summing and dividing share
@@ -21,7 +21,7 @@ Formulas (Q0.31 and Q2.29 are 32-bit fixed point; SRDHM is ``(a * b + 2**30) >> 
 
 - ``sum`` of the exponentials rounded to Q12.19: ``(exp + 2**11) >> 12``. Shifted left until its leading one is at
   bit 30, it is h, half the denominator ``1 + x`` of the kernel's reciprocal. ``sum = h * 2**(over_unit - 11)``.
-- Newton-Raphson for 1/h in Q2.29: ``x = 48/17 - SRDHM(h, 32/17)``, then three times ``e = 1 - SRDHM(h, x)``,
+- Newton-Raphson for 1/h in Q2.29: ``x = 48/17 + SRDHM(h, -32/17)``, then three times ``e = 1 - SRDHM(h, x)``,
   ``x = x + 4 * SRDHM(x, e)``. The start is within 1/17 of 1/h, so that ``|e| < 2**25`` and nothing saturates but the
   result ``r = min(2 * x, 2**31 - 1)``, Q0.31.
 - ``y = clamp(SRDHM(r, exp) / 2**(over_unit + 31 - bits)) + minimum``, rounded to nearest, halves up.
