@@ -13,6 +13,7 @@ from bitloom.cli.progress import progress
 from bitloom.errors import UsageError
 
 if TYPE_CHECKING:
+    from bitloom.deploy import Build
     from bitloom.frontends import Model
     from bitloom.ir.operator import Array
     from bitloom.run import RunResult
@@ -26,6 +27,8 @@ The Verilog is left in the output folder. Exit status 1 if any element of any la
 
 # PyRTL simulates the circuit in Python; the others take all test images in less time.
 _PYRTL_IMAGES = 100
+# Images in the testbench that is written.
+_VECTORS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bitloom.cli.demo_view import DemoView
     from bitloom.cli.render import output_console
     from bitloom.data import SHIPPED_DIGITS
+    from bitloom.deploy import check_replaceable
     from bitloom.run.inputs import dataset_samples
     from bitloom.run.verify import check_executors
 
     check_executors(arguments.executors)
+    check_replaceable(Path(arguments.output))
     files.check_folder(arguments.output)
     model = load(SHIPPED_DIGITS)
     digits = dataset_samples(model.graph, "digits")
@@ -69,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         view.executor(results[name])
     equal = view.comparison(results)
     view.answers(results)
-    view.written(_write_verilog(model, arguments.output))
+    view.written(_build(model, arguments.output, view.inputs))
     view.verdict(equal)
     return 0 if equal else 1
 
@@ -91,15 +96,9 @@ def _run(name: str, model: Model, inputs: Mapping[str, Array]) -> RunResult:
     return joined(results)
 
 
-def _write_verilog(model: Model, folder: str) -> Path:
-    """Write the circuit's Verilog into a folder; the path of the file."""
-    from bitloom.design import design
-    from bitloom.export.verilog import to_verilog
-    from bitloom.passes import split_float_edges
-    from bitloom.plan import make_plan
+def _build(model: Model, folder: str, inputs: Mapping[str, Array]) -> Build:
+    """Write the circuit, with a testbench that reads the first of the test images."""
+    from bitloom.deploy import build
 
-    module = to_verilog(design(make_plan(split_float_edges(model.graph).core)))
-    path = Path(folder) / f"{module.top}.v"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(str(path), module.text)
-    return path
+    with progress() as report:
+        return build(model, folder, inputs={key: array[:_VECTORS] for key, array in inputs.items()}, progress=report)

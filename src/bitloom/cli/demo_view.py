@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +21,7 @@ from bitloom.cli.render import (
     seconds_text,
     verdict,
 )
+from bitloom.deploy import Build
 from bitloom.frontends import Model
 from bitloom.ir.operator import Array
 from bitloom.run import RunResult
@@ -70,7 +70,7 @@ class DemoView:
         graph = self.model.graph
         sizes = "-".join(str(graph.type(name).size) for name in (*graph.inputs, *graph.computed))
         self._print(Text("bitloom demo", "bold"), ": one quantized network at every level, from file to Verilog")
-        self._print(
+        self.console.print(
             f"{sizes}, {graph.type(graph.inputs[0]).element}, {graph.macs:,} multiply-accumulates; "
             f"{self.digits.available} handwritten digits it was not trained on"
         )
@@ -98,7 +98,7 @@ class DemoView:
         """A table of executors and layers, and whether all are equal."""
         judge = judge_of(results)
         layers = self.model.graph.computed
-        numbers = ("images", "right", "cycles", "time", "setup")
+        numbers = ("right", "cycles", "time", "setup")
         table = make_table(self.console, "executor", *layers, *numbers, right=numbers)
         equal = True
         for name, result in results.items():
@@ -113,15 +113,14 @@ class DemoView:
             table.add_row(
                 Text(name, "bold"),
                 *cells,
-                f"{result.inferences:,}",
-                percent(right, result.inferences),
+                f"{right}/{result.inferences}",
                 f"{cycles.latency:,} / {cycles.interval or '-'}" if cycles else "-",
                 seconds_text(result.seconds),
                 seconds_text(result.setup_seconds) if result.setup_seconds else "-",
             )
         self.console.print()
         self.console.print(table)
-        self._print(Text("cycles: from first input to last output / from image to image", "dim"))
+        self._print(Text("right of the images run; cycles of latency / from image to image", "dim"))
         return equal
 
     @staticmethod
@@ -147,9 +146,10 @@ class DemoView:
         grid.add_row(*(_misread(int(labels[position]), int(classes[position])) for position in fitting))
         self.console.print(grid)
 
-    def written(self, path: Path) -> None:
-        """Where the Verilog is."""
-        self._print(f"\nVerilog written to {path}")
+    def written(self, built: Build) -> None:
+        """Where the Verilog is, and what is beside it."""
+        verilog, *others = [path.name for path in built.files]
+        self._print(f"\nVerilog written: {built.folder / verilog}, beside it {', '.join(others)}")
 
     def verdict(self, equal: bool) -> None:
         """The last line."""
@@ -189,7 +189,7 @@ class DemoView:
 
 
 def _misread(expected: int, actual: int) -> Text:
-    return Text.assemble("a ", (str(expected), "bold green"), " read as ", (str(actual), "bold red"))
+    return Text.assemble((str(expected), "bold green"), " read as ", (str(actual), "bold red"))
 
 
 def _cell(found: Difference) -> Text:

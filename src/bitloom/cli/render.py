@@ -50,8 +50,15 @@ def make_table(console: Console, *columns: str, right: Sequence[str] = ()) -> Ta
         columns: the headings.
         right: those of them whose cells are numbers.
     """
-    line = None if is_plain(console) else box.SIMPLE_HEAD
-    table = Table(box=line, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    plain = is_plain(console)
+    # Two spaces between columns either way: the lines of a box bring one.
+    table = Table(
+        box=None if plain else box.SIMPLE_HEAD,
+        padding=(0, 2 if plain else 1, 0, 0),
+        header_style="bold",
+        pad_edge=False,
+        show_edge=False,
+    )
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     return table
