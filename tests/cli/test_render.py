@@ -97,7 +97,7 @@ def test_heat_strips_are_numbers_from_dark_to_bright() -> None:
     assert heat_strip(values, PLAIN, 12).plain == " -128     0+\n  127@"
     text = heat_strip(values, COLOUR, 40)
     assert text.plain == " -128    0  127"
-    assert [cell[2] for cell in cells(text)][::5] == [(68, 1, 84), (38, 144, 140), (253, 231, 37)]
+    assert [cell[2] for cell in cells(text)][::5] == [(68, 1, 84), (38, 144, 137), (253, 231, 37)]
     assert [cell[1] for cell in cells(text)][::5] == [(255, 255, 255), (255, 255, 255), (0, 0, 0)]
 
 
