@@ -11,10 +11,10 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs synth check lock clean
+.PHONY: help demo test lint types docs demo-picture synth check lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/runtime.stamp ## run a quantized network on every executor and compare every layer
 	@$(BIN)/bitloom demo
@@ -28,6 +28,7 @@ lint: $(VENV)/dev.stamp ## check style and formatting
 
 types: $(VENV)/dev.stamp ## check types, strictly
 	$(BIN)/mypy
+	$(BIN)/mypy requirements docs/*.py docs/_ext docs/examples
 
 docs: $(VENV)/dev.stamp ## run the documentation's examples and build it into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b doctest docs docs/_build/doctest
@@ -35,13 +36,16 @@ docs: $(VENV)/dev.stamp ## run the documentation's examples and build it into do
 
 check: lint types test docs ## all of the above, as CI does
 
+demo-picture: $(VENV)/dev.stamp ## make docs/demo.svg from what the demo prints
+	$(BIN)/python docs/make_demo_picture.py
+
 synth: $(VENV)/synth.stamp ## install synthesis and place-and-route, for `bitloom synth`
 
 lock: ## write requirements/*.txt anew from pyproject.toml (with Python 3.11)
 	$(PYTHON) requirements/lock.py
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) build docs/_build docs/generated src/*.egg-info
+	rm -rf $(VENV) build bitloom-demo docs/_build docs/generated src/*.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests docs benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
