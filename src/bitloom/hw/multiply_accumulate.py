@@ -145,14 +145,19 @@ def _chain(
     weights: npt.NDArray[np.int64],
     extremes: Interval,
 ) -> WireVector:
-    """Products added one after another; each register is as wide as the actual weights can make its sum."""
+    """Products added one after another; each register is as wide as the actual weights can make its sum.
+
+    But never narrower than a product: of a product that is cut, synthesis makes an unsigned one, whose upper bits are
+    no sign, and hands all its bits on to the next slice of the chain.
+    """
     total: WireVector | None = None
     for position, lane in enumerate(chain):
         product = Register(operands[lane].bitwidth + lane_weights[lane].bitwidth, f"{name}_product{lane}")
         product.next <<= pyrtl.signed_mult(operands[lane], lane_weights[lane])
         if len(operands) == 1:
             return product
-        summed = Register(_sum_bits(weights[:, chain[: position + 1]], extremes), f"{name}_sum{lane}")
+        bits = max(product.bitwidth, _sum_bits(weights[:, chain[: position + 1]], extremes))
+        summed = Register(bits, f"{name}_sum{lane}")
         if total is None:
             summed.next <<= signed_sum(product, constant(0, 1), summed.bitwidth)
         else:

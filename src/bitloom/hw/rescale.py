@@ -119,29 +119,32 @@ def rescale(
     span = multiplied_range(constants)
     channel_multipliers = constants.per_channel(narrowed.multipliers)
 
+    # Constants are read when they are needed: delaying the group takes fewer registers than delaying them.
+    group_of_limited = delayed(group, 3, f"{name}_group")
+    group_before_product = delayed(group, 2, f"{name}_multiplier_group")
+    group_before_total = delayed(group_before_product, PRODUCT_LATENCY, f"{name}_offset_group")
+
     def lane_offsets(label: str, offsets: Sequence[int]) -> list[WireVector]:
         spread = zip(constants.per_channel(offsets), channel_multipliers, strict=True)
-        return _lane_constants(f"{name}_{label}", [o + span.low * m for o, m in spread], lanes, group)
+        return _lane_constants(f"{name}_{label}", [o + span.low * m for o, m in spread], lanes, group_before_total)
 
     biases = _lane_constants(f"{name}_bias", (constants.bias - span.low).tolist(), lanes, group)
-    multipliers = _lane_constants(f"{name}_multiplier", channel_multipliers, lanes, group, signed=False)
+    multipliers = _lane_constants(f"{name}_multiplier", channel_multipliers, lanes, group_before_product, signed=False)
     offsets = lane_offsets("offset", narrowed.offsets)
     negative_offsets = offsets
     if narrowed.negative_offsets is not None:
         negative_offsets = lane_offsets("negative_offset", narrowed.negative_offsets)
-    group_of_limited = delayed(group, 3, f"{name}_group")
     results = []
     for lane, value in enumerate(values):
         prefix = f"{name}_lane{lane}"
         taken = delayed(value, 1, f"{prefix}_accumulator")
         limited = _limited(prefix, taken, biases[lane], constants)
-        multiplier = delayed(multipliers[lane], 2, f"{prefix}_multiplier")
-        product = multiply(f"{prefix}_product", limited, multiplier, in_logic=in_logic)
-        offset = delayed(offsets[lane], 2 + PRODUCT_LATENCY, f"{prefix}_offset")
+        product = multiply(f"{prefix}_product", limited, multipliers[lane], in_logic=in_logic)
+        offset = offsets[lane]
         if narrowed.negative_offsets is not None and span.low < 0:
             is_negative = limited < Const(-span.low) if span.high >= 0 else Const(1, 1)
             below_zero = delayed(is_negative, PRODUCT_LATENCY, f"{prefix}_below_zero")
-            negative = delayed(negative_offsets[lane], 2 + PRODUCT_LATENCY, f"{prefix}_negative_offset")
+            negative = negative_offsets[lane]
             bits = max(offset.bitwidth, negative.bitwidth)
             offset = select(below_zero, negative.sign_extended(bits), offset.sign_extended(bits))
         # As wide as the product: synthesis takes a truncated product for one of wider operands.

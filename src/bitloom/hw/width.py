@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyrtl
 from pyrtl import WireVector, concat_list, select
 
-from bitloom.hw.registers import follow, state, wrapping_counter
+from bitloom.hw.registers import follow, named, state, wrapping_counter
 from bitloom.hw.stream import Stream, StreamType
 
 
@@ -106,9 +106,14 @@ def _pack(name: str, stream: Stream, lanes: int, reset: WireVector) -> Stream:
     last = state(f"{name}_held_last", 1)
     accept = stream.valid & stream.ready
     stream.accept(~full | output.ready)
-    position, _ = _slice_position(name, source, slices, accept, reset)
     _, row_end = wrapping_counter(f"{name}_beat", source.row_beats, accept, reset)
-    completes = accept & (row_end | (position == slices - 1))
+    bits = (slices - 1).bit_length()
+    position = state(f"{name}_position", bits)
+    # Which slice of the wide beat the next narrow beat fills; rows start at slice 0.
+    filled = named(row_end | (position == slices - 1), f"{name}_filled")
+    following = select(filled, pyrtl.Const(0, bits), (position + 1).truncate(bits))
+    follow(position, select(accept, following, position), reset)
+    completes = accept & filled
     parts = []
     for part in range(slices):
         register = pyrtl.Register(source.bits, f"{name}_slice{part}")
@@ -118,17 +123,3 @@ def _pack(name: str, stream: Stream, lanes: int, reset: WireVector) -> Stream:
     follow(last, select(accept, stream.last, last), reset)
     output.drive(concat_list(parts), full, last)
     return output
-
-
-def _slice_position(
-    name: str, source: StreamType, slices: int, accept: WireVector, reset: WireVector
-) -> tuple[WireVector, WireVector]:
-    """Which slice of the wide beat the next narrow beat fills; rows start at slice 0."""
-    bits = max(1, (slices - 1).bit_length())
-    position = state(f"{name}_position", bits)
-    _, row_end = wrapping_counter(f"{name}_row", source.row_beats, accept, reset)
-    restart = row_end | (position == slices - 1)
-    follow(
-        position, select(accept, select(restart, pyrtl.Const(0, bits), (position + 1).truncate(bits)), position), reset
-    )
-    return position, row_end
