@@ -1,6 +1,23 @@
-"""Makes the helpers in ``tests/support`` importable from every test."""
+"""Makes the helpers in ``tests/support`` importable from every test, and skips what needs Icarus where it is absent."""
 
+import shutil
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
+import pytest
+
+from bitloom.errors import MissingToolError
+
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Icarus is the one tool that no Python package brings: without it, its tests are skipped."""
+    try:
+        return (yield)
+    except MissingToolError as error:
+        if "Icarus" in error.what and shutil.which("iverilog") is None:
+            pytest.skip("Icarus Verilog (iverilog) is not installed")
+        raise
