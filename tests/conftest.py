@@ -1,15 +1,11 @@
-"""Makes the helpers in ``tests/support`` importable from every test, and skips what needs Icarus where it is absent."""
+"""Skips what needs Icarus where it is absent."""
 
 import shutil
-import sys
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
 from bitloom.errors import MissingToolError
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 
 @pytest.hookimpl(wrapper=True)
