@@ -22,14 +22,14 @@ def identifier(name: str) -> str:
     """The nearest identifier to a name.
 
     >>> identifier("model/dense:0"), identifier("3x3"), identifier("wire")
-    ('model_dense_0', 'n3x3', 'wire_')
+    ('model_dense_0', 'n3x3', 'n_wire')
     """
     cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "network"
     # Two underscores in a row are reserved by simulators that translate to C++.
     cleaned = re.sub(r"__+", "_", cleaned)
     if cleaned[0].isdigit():
         cleaned = f"n{cleaned}"
-    return f"{cleaned}_" if cleaned.lower() in _KEYWORDS else cleaned
+    return f"n_{cleaned}" if cleaned.lower() in _KEYWORDS else cleaned
 
 
 def unique_identifiers(names: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ either side cannot change a result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,8 @@ class DenseShape:
         simd: inputs taken at the same time.
         results: outputs rescaled per cycle: the lanes of the output stream.
         rescale_in_logic: whether the rescale multiplies by adders instead of multiplier slices.
+        product_registers: registers behind each multiplier: one where slices have adders inside (xc7), two where the
+            adders are logic (ecp5).
     """
 
     depth: int
@@ -58,6 +60,7 @@ class DenseShape:
     simd: int
     results: int
     rescale_in_logic: bool = False
+    product_registers: int = 1
 
     def __post_init__(self) -> None:
         if not (1 <= self.pe <= self.outputs and 1 <= self.simd <= self.depth):
@@ -102,7 +105,7 @@ class DenseShape:
     @property
     def latency(self) -> int:
         """Cycles from the start of a fold's last beat until its last result is in the FIFO."""
-        return dot_latency(self.simd) + 2 + self.serial_beats + RESCALE_LATENCY
+        return dot_latency(self.simd, self.product_registers) + 2 + self.serial_beats + RESCALE_LATENCY
 
     @property
     def fifo_depth(self) -> int:
@@ -129,6 +132,10 @@ def dense(
     reset: WireVector,
 ) -> Stream:
     """Build a dense layer.
+
+    Unsigned elements are multiplied as ``x - 2**(bits - 1)``, which is their top bit turned over, and the bias makes up
+    for it: multiplier slices are signed, and synthesis gets a chain of them wrong where it knows an operand to be
+    positive.
 
     Args:
         name: prefix of the signals.
@@ -174,20 +181,29 @@ def dense(
         stream.accept(allowed)
         issue <<= stream.valid & allowed
         data, ahead = stream.data, 0
-    element = stream.type.element
-    lanes = [data[lane * element.bits : (lane + 1) * element.bits] for lane in range(shape.simd)]
+    bits = stream.type.element.bits
+    lanes = [data[lane * bits : (lane + 1) * bits] for lane in range(shape.simd)]
+    element = IntType(bits)
+    if not stream.type.element.signed:
+        lanes = [pyrtl.concat(~lane[-1], lane[:-1]) if bits > 1 else ~lane for lane in lanes]
+        constants = replace(constants, bias=constants.bias + (weights.sum(axis=1) << (bits - 1)))
     address, _ = wrapping_counter(f"{name}_address", shape.fold_beats * shape.folds, issue, reset)
     sums, latency = dot_products(
-        name, lanes, element, fold_weights(weights, shape), delayed(address, ahead, f"{name}_address")
+        name,
+        lanes,
+        element,
+        fold_weights(weights, shape),
+        delayed(address, ahead, f"{name}_address"),
+        shape.product_registers,
     )
     latency += ahead
     flags = {
         flag: delayed_flag(named(wire, f"{name}_{flag}"), latency, f"{name}_{flag}", reset)
         for flag, wire in (("valid", issue), ("first", beat == 0), ("final", issue & final_beat))
     }
-    bits = accumulator_bits(weights, element)
+    sum_bits = accumulator_bits(weights, element)
     accumulators = [
-        accumulator(f"{name}_accumulator{index}", term, flags["valid"], flags["first"], bits)
+        accumulator(f"{name}_accumulator{index}", term, flags["valid"], flags["first"], sum_bits)
         for index, term in enumerate(sums)
     ]
     done = delayed_flag(flags["final"], 1, f"{name}_done", reset)

@@ -51,8 +51,13 @@ class LanePlan:
     sum_latency: int
 
     @classmethod
-    def of(cls, simd: int) -> LanePlan:
-        """Chains of nearly equal length; shorter ones start later so that all end together."""
+    def of(cls, simd: int, *, product_registers: int = 1) -> LanePlan:
+        """Chains of nearly equal length; shorter ones start later so that all end together.
+
+        Args:
+            simd: lanes.
+            product_registers: registers between a multiplier and the adder behind it.
+        """
         count = -(-simd // CHAIN_LENGTH)
         chains = tuple(tuple(int(lane) for lane in part) for part in np.array_split(np.arange(simd), count))
         longest = max(len(chain) for chain in chains)
@@ -61,18 +66,13 @@ class LanePlan:
             for position, lane in enumerate(chain):
                 delays[lane] = longest - len(chain) + position
         tree_levels = (count - 1).bit_length()
-        chain_latency = 1 if simd == 1 else 1 + longest
+        chain_latency = product_registers + (0 if simd == 1 else longest)
         return cls(chains, tuple(delays), chain_latency + tree_levels)
 
 
-def dot_latency(simd: int) -> int:
+def dot_latency(simd: int, product_registers: int = 1) -> int:
     """Cycles from the address of a beat to the registered sums of its products."""
-    return _OPERAND_LATENCY + LanePlan.of(simd).sum_latency
-
-
-def signed_operand(value: WireVector, element: IntType) -> WireVector:
-    """A value as two's complement: unsigned ones get a zero on top."""
-    return value if element.signed else pyrtl.concat(pyrtl.Const(0, 1), value)
+    return _OPERAND_LATENCY + LanePlan.of(simd, product_registers=product_registers).sum_latency
 
 
 def dot_products(
@@ -81,21 +81,24 @@ def dot_products(
     element: IntType,
     weights: npt.NDArray[np.int64],
     address: WireVector,
+    product_registers: int = 1,
 ) -> tuple[list[WireVector], int]:
     """The sums of products of one beat, for every processing element.
 
     Args:
         name: prefix of the signals.
         activations: `simd` wires, valid in the same cycle as `address`.
-        element: their type.
+        element: their type, signed.
         weights: int64, shape (words, pe, simd): what each address multiplies by.
         address: which word, one cycle before the activations' registers are loaded.
+        product_registers: one where the multiplier slice has the adder inside it; two where products travel to
+            adders in logic, so that neither way is long.
 
     Returns:
         One signed sum per processing element, and the cycles from `address` to the registered sums.
     """
     _, elements, simd = weights.shape
-    plan = LanePlan.of(simd)
+    plan = LanePlan.of(simd, product_registers=product_registers)
     weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
     lane_weights = _read_weights(name, weights, weight_bits, address, plan)
     operands = []
@@ -103,16 +106,24 @@ def dot_products(
         register = Register(activation.bitwidth, f"{name}_x{lane}")
         waiting = plan.delays[lane] + _OPERAND_LATENCY - 1
         register.next <<= delayed(activation, waiting, f"{name}_x{lane}")
-        operands.append(signed_operand(register, element))
+        operands.append(register)
     extremes = Interval(element.minimum, element.maximum)
     sums = []
     for index in range(elements):
         chain_sums = [
-            _chain(f"{name}_pe{index}", chain, operands, lane_weights[index], weights[:, index], extremes)
+            _chain(
+                f"{name}_pe{index}",
+                chain,
+                operands,
+                lane_weights[index],
+                weights[:, index],
+                extremes,
+                product_registers,
+            )
             for chain in plan.chains
         ]
         sums.append(_tree(f"{name}_pe{index}", chain_sums))
-    return sums, dot_latency(simd)
+    return sums, dot_latency(simd, product_registers)
 
 
 def _read_weights(
@@ -144,6 +155,7 @@ def _chain(
     lane_weights: Sequence[WireVector],
     weights: npt.NDArray[np.int64],
     extremes: Interval,
+    product_registers: int,
 ) -> WireVector:
     """Products added one after another; each register is as wide as the actual weights can make its sum.
 
@@ -154,6 +166,7 @@ def _chain(
     for position, lane in enumerate(chain):
         product = Register(operands[lane].bitwidth + lane_weights[lane].bitwidth, f"{name}_product{lane}")
         product.next <<= pyrtl.signed_mult(operands[lane], lane_weights[lane])
+        product = delayed(product, product_registers - 1, f"{name}_product{lane}")
         if len(operands) == 1:
             return product
         bits = max(product.bitwidth, _sum_bits(weights[:, chain[: position + 1]], extremes))

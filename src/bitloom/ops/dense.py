@@ -158,7 +158,7 @@ class DenseCircuit(StreamingCircuit):
         adders = shape.results * product_logic(value_bits, narrowed.multipliers)
         return Estimate(
             cycles=shape.cycles,
-            multipliers=shape.multipliers * dsp_slices(self._operand_bits, self._weight_bits),
+            multipliers=shape.multipliers * dsp_slices(terms.element.bits, self._weight_bits),
             other_multipliers=0 if folding.rescale_in_logic else slices,
             memory_bits=words * word_bits,
             logic=(
@@ -199,7 +199,14 @@ class DenseCircuit(StreamingCircuit):
         terms = self.terms
         rows = terms.operands[0].type.size // terms.depth
         return DenseShape(
-            terms.depth, terms.outputs, rows, folding.pe, folding.simd, folding.results, folding.rescale_in_logic
+            terms.depth,
+            terms.outputs,
+            rows,
+            folding.pe,
+            folding.simd,
+            folding.results,
+            folding.rescale_in_logic,
+            folding.product_registers,
         )
 
     @cached_property
@@ -208,11 +215,8 @@ class DenseCircuit(StreamingCircuit):
 
     @cached_property
     def _sum_bits(self) -> int:
-        return accumulator_bits(self.terms.weights, self.terms.element)
-
-    @property
-    def _operand_bits(self) -> int:
-        return self.terms.element.bits + (not self.terms.element.signed)
+        # Unsigned elements are multiplied less half their range.
+        return accumulator_bits(self.terms.weights, IntType(self.terms.element.bits))
 
 
 def useful_parts(total: int) -> list[int]:
