@@ -27,12 +27,14 @@ class Folding:
         simd: inputs taken together.
         results: outputs finished together: the lanes of the output stream.
         rescale_in_logic: whether rescaling multiplies by adders instead of multiplier slices.
+        product_registers: registers behind each multiplier of the array; the planner sets it for the family.
     """
 
     pe: int = 1
     simd: int = 1
     results: int = 1
     rescale_in_logic: bool = False
+    product_registers: int = 1
 
 
 @dataclass(frozen=True)

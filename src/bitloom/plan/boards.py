@@ -28,6 +28,15 @@ class Board:
     bram: int
 
 
+# Families whose multiplier slices have no adder that synthesis uses: products travel to adders in logic.
+_ADDERS_IN_LOGIC = frozenset({"ecp5"})
+
+
+def product_registers(family: str) -> int:
+    """Registers that multipliers of a family want behind them; see `bitloom.hw.dense.DenseShape`."""
+    return 2 if family in _ADDERS_IN_LOGIC else 1
+
+
 BOARDS = (
     Board("pynq-z2", "xc7", lut=53_200, ff=106_400, dsp=220, bram=140),
     Board("arty-a7-100", "xc7", lut=63_400, ff=126_800, dsp=240, bram=135),

@@ -10,7 +10,7 @@ bisection over the intervals that any folding has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bitloom.errors import PlanError, UnsupportedError
@@ -25,6 +25,7 @@ from bitloom.ops.hardware import (
     WiringOperator,
     has_hardware,
 )
+from bitloom.plan.boards import product_registers
 from bitloom.plan.plan import AXI_BITS, Bus, NodePlan, Plan, Port, container_bits
 from bitloom.plan.target import Target
 
@@ -47,7 +48,7 @@ def make_plan(graph: Graph, target: Target | None = None, bus: Bus = Bus.AXI) ->
         PlanError: nothing reaches the target; the message says what would.
     """
     goal = target or Target()
-    planner = _Planner(graph, bus)
+    planner = _Planner(graph, bus, goal.board.family)
     if goal.interval is not None:
         return planner.within_interval(goal.interval)
     return planner.within_dsp(goal.dsp_limit)
@@ -75,6 +76,7 @@ class _Best:
 class _Planner:
     graph: Graph
     bus: Bus
+    family: str
 
     @cached_property
     def circuits(self) -> dict[str, StreamingCircuit]:
@@ -96,7 +98,8 @@ class _Planner:
         return {
             name: [
                 _Option(folding, circuit.estimate(folding), circuit.input_type(folding), circuit.output_type(folding))
-                for folding in circuit.foldings()
+                for offered in circuit.foldings()
+                for folding in (replace(offered, product_registers=product_registers(self.family)),)
             ]
             for name, circuit in self.circuits.items()
         }
