@@ -14,10 +14,9 @@ from bitloom.hw.argmax import argmax
 from bitloom.hw.axi.lite import LiteRegisters, lite_registers
 from bitloom.hw.axi.register_map import Access, Field, RegisterMap
 from bitloom.hw.axi.register_map import Register as MapRegister
-from bitloom.hw.fork import fork
 from bitloom.hw.registers import follow, named, state, wrapping_counter
 from bitloom.hw.stream import Stream
-from bitloom.plan import Plan
+from bitloom.plan import Plan, Port
 
 IDENTITY = int.from_bytes(b"MOLB", "big")
 MAP_VERSION = 1
@@ -31,13 +30,21 @@ def register_map(plan: Plan) -> RegisterMap:
     """The registers of a plan's design.
 
     `class` is the index of the first largest element of the first output. `output0`, `output1`, ... hold the last
-    complete first output, packed as on ``m_axis``; they exist if it has at most 64 bytes.
+    complete first output, packed as on ``m_axis`` and filled with zeros; they exist if it has at most 64 bytes. They
+    change together, in the cycle after the result's last beat has left; `class` and `inferences` follow together
+    some cycles later. So whoever has read that n inferences are complete finds the n-th result, or a later one,
+    everywhere.
     """
     read_only = Access.READ_ONLY
     registers = [
         MapRegister.word("identity", 0x00, read_only, description="0x4D4F4C42, 'BLOM' in memory order"),
         MapRegister.word("version", 0x04, read_only, description="of this map"),
-        MapRegister("control", 0x08, Access.PULSE, (Field("reset", description="empties the network"),)),
+        MapRegister(
+            "control",
+            0x08,
+            Access.PULSE,
+            (Field("reset", description="empties the network, clears counters and result"),),
+        ),
         MapRegister("status", 0x0C, read_only, (Field("busy", description="inferences are under way"),)),
         MapRegister(
             "errors",
@@ -49,7 +56,7 @@ def register_map(plan: Plan) -> RegisterMap:
         MapRegister.word(
             "latency", 0x18, read_only, description="cycles of the last inference that began with the network empty"
         ),
-        MapRegister.word("interval", 0x1C, read_only, description="cycles between the last two results"),
+        MapRegister.word("interval", 0x1C, read_only, description="cycles between the last two results, 0 before"),
         MapRegister.word("class", 0x20, read_only, description="index of the largest element of the last result"),
         MapRegister.word("size", 0x24, read_only, description="elements of a result"),
     ]
@@ -93,32 +100,23 @@ def add_registers(plan: Plan, bus_reset: WireVector) -> AxiRegisters:
     return AxiRegisters(bus.value("control.reset"), bus)
 
 
-def branch_for_class(plan: Plan, stream: Stream, reset: WireVector) -> tuple[Stream, Stream]:
-    """A second copy of the first output's stream, for `watch` to find its largest element."""
-    name = f"{plan.outputs[0].name}_result"
-    leaving, copy = fork(name, stream, 2, reset)
-    return leaving, argmax(f"{name}_class", copy, IntType(_COUNTER, signed=False), reset)
-
-
-def watch(
-    plan: Plan, registers: AxiRegisters, arriving: Sequence[Stream], leaving: Stream, classes: Stream, reset: WireVector
-) -> None:
-    """Connect counters and the last result.
+def watch(plan: Plan, registers: AxiRegisters, arriving: Sequence[Stream], leaving: Stream, reset: WireVector) -> None:
+    """Connect counters and the last result, which look at the ports and never hold a beat back.
 
     Args:
         plan: of the design.
         registers: made by `add_registers`.
         arriving: the inputs as they cross their ports.
         leaving: the first output as it crosses its port.
-        classes: the first output's largest elements; taken at once.
         reset: of the network; counters start again.
     """
     bus = registers.bus
-    classes.accept(Const(1, 1))
+    ends = named(leaving.transfer & leaving.last, "result_ends")
+    _follow_last_result(plan, bus, leaving, ends, reset)
+    classes = _classes(leaving, reset)
     completed = named(classes.transfer, "result_complete")
-    _follow_last_result(plan, bus, leaving, completed)
-    held_class = Register(_COUNTER, "last_class")
-    held_class.next <<= select(completed, classes.data, held_class)
+    held_class = state("last_class", _COUNTER)
+    follow(held_class, select(completed, classes.data, held_class), reset)
     bus.drive("class.value", held_class)
     count = state("inference_count", _COUNTER)
     follow(count, select(completed, (count + 1).truncate(_COUNTER), count), reset)
@@ -128,28 +126,48 @@ def watch(
         _frame(stream, f"input{index}_beat", reset)[1] for index, stream in enumerate(arriving[1:], start=1)
     ]
     bus.drive("errors.frame", pyrtl.rtl_any(*frame_errors))
-    ends = named(leaving.transfer & leaving.last, "result_ends")
     _count_cycles(bus, first, ends, reset)
 
 
-def _follow_last_result(plan: Plan, bus: LiteRegisters, leaving: Stream, completed: WireVector) -> None:
-    """Collect the words of a result as they leave and show them together when it is complete."""
+def _classes(leaving: Stream, reset: WireVector) -> Stream:
+    """The index of the largest element of each result, some cycles after its last beat has left.
+
+    The comparison sees a beat when it leaves. It takes one in every cycle, because its answers are taken at once.
+    """
+    seen = Stream.declare("result_seen", leaving.type)
+    seen.drive(leaving.data, leaving.transfer, leaving.last)
+    classes = argmax("result_class", seen, IntType(_COUNTER, signed=False), reset)
+    classes.accept(Const(1, 1))
+    return classes
+
+
+def _follow_last_result(plan: Plan, bus: LiteRegisters, leaving: Stream, ends: WireVector, reset: WireVector) -> None:
+    """Collect the words of a result as they leave and show them together once the last has left."""
     words = _output_words(plan)
     if not words:
         return
     port = plan.outputs[0]
     beat_words = port.bus_bits // 32
     data = extend_elements(leaving, port.container)
-    index = state("result_beat", max(1, (port.type.beats - 1).bit_length()))
-    following = select(leaving.last, Const(0, index.bitwidth), (index + 1).truncate(index.bitwidth))
-    follow(index, select(leaving.transfer, following, index), Const(0, 1))
+    index, _ = wrapping_counter("result_beat", port.type.beats, leaving.transfer, reset)
     for word in range(words):
         beat, part = divmod(word, beat_words)
-        collected, shown = Register(32, f"result_word{word}"), Register(32, f"last_result_word{word}")
-        taken = leaving.transfer & (index == beat)
-        collected.next <<= select(taken, data[32 * part : 32 * (part + 1)], collected)
-        shown.next <<= select(completed, collected, shown)
+        now = data[32 * part : 32 * (part + 1)]
+        if beat == port.type.beats - 1:
+            now = _without_empty_lanes(now, port, word)
+        else:
+            collected = Register(32, f"result_word{word}")
+            collected.next <<= select(leaving.transfer & (index == beat), now, collected)
+            now = collected
+        shown = state(f"last_result_word{word}", 32)
+        follow(shown, select(ends, now, shown), reset)
         bus.drive(f"output{word}.value", shown)
+
+
+def _without_empty_lanes(now: WireVector, port: Port, word: int) -> WireVector:
+    """A word of a result's last beat, zeros where the result has no more elements."""
+    bits = min(32, max(0, port.type.size * port.container - 32 * word))
+    return now[:bits].zero_extended(32) if bits else Const(0, 32)
 
 
 def _frame(stream: Stream, name: str, reset: WireVector) -> tuple[WireVector, WireVector]:
@@ -173,6 +191,8 @@ def _count_cycles(bus: LiteRegisters, first: WireVector, ends: WireVector, reset
     follow(latency, select(ends & timing, elapsed, latency), reset)
     bus.drive("latency.value", latency)
     since, interval = state("interval_elapsed", _COUNTER), state("interval_cycles", _COUNTER)
+    timed = state("interval_timing", 1)
+    follow(timed, timed | ends, reset)
     follow(since, select(ends, Const(1, _COUNTER), (since + 1).truncate(_COUNTER)), reset)
-    follow(interval, select(ends, since, interval), reset)
+    follow(interval, select(ends & timed, since, interval), reset)
     bus.drive("interval.value", interval)

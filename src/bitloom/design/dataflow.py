@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyrtl
 from pyrtl import Input, WireVector
 
-from bitloom.design.axi import add_registers, branch_for_class, watch
+from bitloom.design.axi import add_registers, watch
 from bitloom.design.circuit import Circuit, Tap
 from bitloom.design.names import identifier, unique_identifiers
 from bitloom.design.ports import input_stream, output_buffer, output_port
@@ -68,8 +68,7 @@ class _Builder:
             stream = convert_width(f"{port.name}_width", self._take(port.value), port.type, reset)
             leaving = output_buffer(port, stream, reset)
             if registers and index == 0:
-                leaving, classes = branch_for_class(self.plan, leaving, reset)
-                watch(self.plan, registers, arriving, leaving, classes, reset)
+                watch(self.plan, registers, arriving, leaving, reset)
             output_port(port, leaving)
         return tuple(self.taps)
 
