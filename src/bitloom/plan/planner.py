@@ -200,7 +200,9 @@ class _Planner:
         inputs, outputs = [], []
         streams: dict[str, StreamType] = {}
         for index, name in enumerate(self.graph.inputs):
-            port = self._input_port(index, name, best)
+            port = self._input_port(index, name, interval, best)
+            if port is None:
+                return None
             inputs.append(port)
             streams[name] = port.type
             conversions.append((f"input {name}", port.type.beats))
@@ -247,13 +249,22 @@ class _Planner:
         outputs = self.graph.outputs
         return [self._output_port(outputs.index(name), name, produced) for name in names if name in outputs]
 
-    def _input_port(self, index: int, name: str, best: dict[str, dict[StreamType, _Best]]) -> Port:
-        lanes = self._bus_lanes(name)
-        consumers = self._reached(name)
-        if self.bus is Bus.STREAM and consumers:
-            # As wide as the cheapest choice of the first consumer wants it.
-            lanes = min(best[consumers[0].name].values(), key=lambda choice: choice.cost).option.input_type.lanes
-        return self._port(_port_name("s_axis", index, len(self.graph.inputs)), name, lanes)
+    def _input_port(
+        self, index: int, name: str, interval: int, best: dict[str, dict[StreamType, _Best]]
+    ) -> Port | None:
+        """Where a tensor enters; over a bus of any width, as wide as makes all that reads it cheapest."""
+        port_name = _port_name("s_axis", index, len(self.graph.inputs))
+        choices = [choice for node in self._reached(name) for choice in best[node.name].values()]
+        if self.bus is Bus.AXI or not choices:
+            return self._port(port_name, name, self._bus_lanes(name))
+        # Where several widths cost the same, the first is the one that the cheapest circuit takes as it is.
+        choices.sort(key=lambda choice: choice.cost)
+        ports = [
+            self._port(port_name, name, lanes) for lanes in dict.fromkeys(c.option.input_type.lanes for c in choices)
+        ]
+        costs = {port: self._cost_after(name, port.type, interval, best) for port in ports}
+        fitting = {port: cost for port, cost in costs.items() if cost is not None and port.type.beats <= interval}
+        return min(fitting, key=fitting.__getitem__, default=None)
 
     def _output_port(self, index: int, name: str, produced: StreamType) -> Port:
         lanes = self._bus_lanes(name) if self.bus is Bus.AXI else produced.lanes
