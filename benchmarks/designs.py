@@ -1,0 +1,67 @@
+"""Building and synthesising a design, as rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.commands import bitloom, outcome
+from benchmarks.rows import Row
+
+# Keys of what synthesis reports, their names and units.
+_XC7 = {"lut": "LUT", "ff": "flip-flops", "dsp": "DSP48E1", "bram36": "RAMB36E1"}
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design to measure.
+
+    Attributes:
+        name: in front of the rows' names.
+        model: of the network.
+        folder: to build in.
+        target: flags of `bitloom build`.
+        wanted: by key of report.json and of what synthesis reports, see `Row.wanted`.
+        peer: likewise.
+    """
+
+    name: str
+    model: Path
+    folder: Path
+    target: tuple[str, ...]
+    wanted: dict[str, str] = field(default_factory=dict)
+    peer: dict[str, str] = field(default_factory=dict)
+
+    def row(self, key: str, name: str, value: float | None, unit: str, command: str) -> Row:
+        """A row with what is wanted of it and what the peer reaches."""
+        return Row(f"{self.name}: {name}", value, unit, command, self.wanted.get(key, ""), self.peer.get(key, ""))
+
+
+def measure(design: Design, *, synthesize: bool = True, place: bool = True) -> list[Row]:
+    """Build, synthesise for xc7, synthesise and place for ecp5.
+
+    Args:
+        design: to measure.
+        synthesize: whether to.
+        place: whether to place and route, which takes minutes.
+    """
+    built = bitloom("build", design.model, "-o", design.folder, *design.target, "--random", 16).text
+    report = outcome(design.folder / "report.json")
+    rows = [
+        design.row(key, name, report[key], "cycles", built)
+        for key, name in (("interval_cycles", "interval"), ("latency_cycles", "latency"))
+    ]
+    rows.append(design.row("multipliers", "multipliers", report["totals"]["multipliers"], "", built))
+    useful = report["totals"]["utilisation"]
+    rows.append(design.row("utilisation", "useful multiplier cycles", useful and 100 * useful, "%", built))
+    if synthesize:
+        command = f"{built} && {bitloom('synth', design.folder, '--family', 'xc7').text}"
+        used = outcome(design.folder / "report.json")["resources"]["xc7"]["used"]
+        rows += [design.row(key, f"xc7 {name}", used[key], "", command) for key, name in _XC7.items()]
+    if synthesize and place:
+        command = f"{built} && {bitloom('synth', design.folder, '--family', 'ecp5', '--place').text}"
+        fmax = outcome(design.folder / "report.json")["resources"]["ecp5"]["fmax_mhz"]
+        rows.append(design.row("fmax_mhz", "ECP5-85k clock", fmax, "MHz", command))
+        throughput = fmax * 1e6 / report["interval_cycles"]
+        rows.append(design.row("inferences", "inferences at that clock", throughput, "1/s", command))
+    return rows
