@@ -90,7 +90,11 @@ class _Builder:
         """Make a stream available once for every reader."""
         readers = sum(node.inputs.count(value) for node in self.graph.nodes) + self.graph.outputs.count(value)
         if readers == 0:
-            raise UnsupportedError(f"nothing reads the tensor '{value}'", where=f"network '{self.graph.name}'")
+            raise UnsupportedError(
+                f"nothing reads the tensor '{value}'",
+                where=f"network '{self.graph.name}'",
+                remedy="leave it out, or make it an output",
+            )
         self.readers[value] = fork(f"{stream.name}_fork", stream, readers, reset)
 
     def _take(self, value: str) -> Stream:

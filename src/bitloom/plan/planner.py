@@ -44,14 +44,24 @@ def make_plan(graph: Graph, target: Target | None = None, bus: Bus = Bus.AXI) ->
         bus: how the design meets the world.
 
     Raises:
-        UnsupportedError: an operator has no hardware.
+        UnsupportedError: an operator has no hardware, or only constants to compute with.
         PlanError: nothing reaches the target; the message says what would.
     """
     goal = target or Target()
+    _refuse_constant_streams(graph)
     planner = _Planner(graph, bus, goal.board.family)
     if goal.interval is not None:
         return planner.within_interval(goal.interval)
     return planner.within_dsp(goal.dsp_limit)
+
+
+def _refuse_constant_streams(graph: Graph) -> None:
+    """What moves through hardware comes from the inputs."""
+    moving = [(node.inputs[0], node.where) for node in graph.nodes]
+    moving += [(name, f"network '{graph.name}'") for name in graph.outputs]
+    for name, where in moving:
+        if graph.value(name).is_constant:
+            raise UnsupportedError(f"no input leads to '{name}', which is constant", where=where, remedy="leave it out")
 
 
 @dataclass(frozen=True)
