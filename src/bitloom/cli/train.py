@@ -97,9 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _trainer(framework: str) -> Callable[..., Trained]:
-    from bitloom.train import train, train_with_tensorflow
+    from bitloom.train import require_tensorflow, train, train_with_tensorflow
 
-    return train_with_tensorflow if framework == "tensorflow" else train
+    if framework != "tensorflow":
+        return train
+    require_tensorflow()
+    return train_with_tensorflow
 
 
 def _printer(console: Console) -> Callable[[EpochReport], None]:

@@ -90,6 +90,15 @@ def train_with_tensorflow(
     )
 
 
+def require_tensorflow() -> None:
+    """Fail early where the extra is not installed.
+
+    Raises:
+        MissingExtraError: a package is missing; the message names the extra.
+    """
+    _import_tensorflow()
+
+
 def _import_tensorflow() -> tuple[Any, Any, Any]:
     """TensorFlow, its model optimization toolkit, and the Keras that toolkit works with (Keras 2, not 3)."""
     try:
