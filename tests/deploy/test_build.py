@@ -116,7 +116,9 @@ def test_the_report_says_what_is_so(tmp_path):
 
 def test_every_operator_and_float_edges(tmp_path):
     """Layers without multiplications have no utilisation; the ports carry the integers between the float edges."""
-    built = bl.build(every_operator_network(1), tmp_path / "design", vectors=2, target=Target(dsp=40))
+    built = bl.build(every_operator_network(1), tmp_path / "design", vectors=2, target=Target(dsp=60))
+    # The first inferences find the buffers empty and come at another pace; the interval is that of the later ones.
+    assert built.report["interval_cycles"] == built.report["planned_interval_cycles"]
     layers = {layer["operator"]: layer for layer in built.report["layers"]}
     assert {"fully_connected", "softmax", "logistic"} <= layers.keys()
     assert layers["logistic"]["utilisation"] is None
