@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument("--no-synthesis", action="store_true", help="leave out what takes the longest; nothing is kept")
     parser.add_argument("--no-train", action="store_true", help="use the model of an earlier run")
     arguments = parser.parse_args()
-    trained = f"bitloom train --dataset mnist -o {_FOLDER}"
+    train = ("train", "--dataset", "mnist", "--layers", "18", "-o", str(_FOLDER), "--quiet")
     if not (arguments.no_train and _MODEL.exists()):
-        trained = bitloom("train", "--dataset", "mnist", "--layers", 18, "-o", _FOLDER, "--quiet").text
-    rows = [*_accuracy(trained), *_software(), *_circuits()]
+        bitloom(*train)
+    rows = [*_accuracy(" ".join(("bitloom", *train))), *_software(), *_circuits()]
     synthesize = not arguments.no_synthesis
     for design in _designs():
         rows += measure(design, synthesize=synthesize)
