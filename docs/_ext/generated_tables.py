@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+import pkgutil
+import re
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +79,20 @@ class LayerTable(SphinxDirective):
         return [table(("packages", "why they stand here"), rows)]
 
 
+class ModuleTable(SphinxDirective):
+    """``module-table``: the modules of a package, with the first sentence of what each says about itself."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The table."""
+        package = importlib.import_module(self.arguments[0])
+        modules = [found.name for found in pkgutil.iter_modules(package.__path__) if not found.ispkg]
+        documented = [(name, importlib.import_module(f"{package.__name__}.{name}").__doc__ or "") for name in modules]
+        rows = [(name, " ".join(text.split("\n\n")[0].split())) for name, text in documented]
+        return [table((f"module of {package.__name__}", "what it is"), rows)]
+
+
 class OutputOf(SphinxDirective):
     """``output-of``: what a program of the documentation prints, a path from the documentation's folder."""
 
@@ -117,8 +134,11 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> nodes.tab
 def _row(cells: tuple[str, ...], *, code: bool) -> nodes.row:
     row = nodes.row()
     for index, text in enumerate(cells):
-        content = nodes.literal(text, text) if code and index == 0 else nodes.Text(text)
-        row += nodes.entry("", nodes.paragraph("", "", content))
+        # Between backquotes is code, in docstrings and descriptions.
+        parts = re.split("`+", text)
+        content = [nodes.literal(part, part) if place % 2 else nodes.Text(part) for place, part in enumerate(parts)]
+        content = [nodes.literal(text, text)] if code and index == 0 else content
+        row += nodes.entry("", nodes.paragraph("", "", *content))
     return row
 
 
@@ -128,5 +148,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("board-table", BoardTable)
     app.add_directive("register-table", RegisterTable)
     app.add_directive("layer-table", LayerTable)
+    app.add_directive("module-table", ModuleTable)
     app.add_directive("output-of", OutputOf)
     return {"parallel_read_safe": True}
