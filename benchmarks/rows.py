@@ -97,4 +97,4 @@ def keep(name: str, network: str, rows: Sequence[Row], source: str = "") -> Path
     }
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
