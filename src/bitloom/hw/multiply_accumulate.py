@@ -32,8 +32,6 @@ from bitloom.hw.memory import field, pack_words, registered_rom
 from bitloom.hw.registers import constant, delayed, signed_sum
 
 CHAIN_LENGTH = 8
-# Cycles from a memory address to the registers in front of the multipliers.
-_OPERAND_LATENCY = 2
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,13 @@ class LanePlan:
         chains: lane indices of each chain, in order.
         delays: cycles, per lane.
         sum_latency: cycles from operands registered without delay to the registered sum of all lanes.
+        product_registers: registers between a multiplier and the adder behind it.
     """
 
     chains: tuple[tuple[int, ...], ...]
     delays: tuple[int, ...]
     sum_latency: int
+    product_registers: int
 
     @classmethod
     def of(cls, simd: int, *, product_registers: int = 1) -> LanePlan:
@@ -67,12 +67,17 @@ class LanePlan:
                 delays[lane] = longest - len(chain) + position
         tree_levels = (count - 1).bit_length()
         chain_latency = product_registers + (0 if simd == 1 else longest)
-        return cls(chains, tuple(delays), chain_latency + tree_levels)
+        return cls(chains, tuple(delays), chain_latency + tree_levels, product_registers)
+
+
+def _operand_latency(product_registers: int) -> int:
+    """Cycles from a memory address to the registers in front of the multipliers: as many to travel as behind them."""
+    return 1 + product_registers
 
 
 def dot_latency(simd: int, product_registers: int = 1) -> int:
     """Cycles from the address of a beat to the registered sums of its products."""
-    return _OPERAND_LATENCY + LanePlan.of(simd, product_registers=product_registers).sum_latency
+    return _operand_latency(product_registers) + LanePlan.of(simd, product_registers=product_registers).sum_latency
 
 
 def dot_products(
@@ -92,7 +97,7 @@ def dot_products(
         weights: int64, shape (words, pe, simd): what each address multiplies by.
         address: which word, one cycle before the activations' registers are loaded.
         product_registers: one where the multiplier slice has the adder inside it; two where products travel to
-            adders in logic, so that neither way is long.
+            adders in logic, so that neither way is long. Operands get as many behind their memories.
 
     Returns:
         One signed sum per processing element, and the cycles from `address` to the registered sums.
@@ -104,7 +109,7 @@ def dot_products(
     operands = []
     for lane, activation in enumerate(activations):
         register = Register(activation.bitwidth, f"{name}_x{lane}")
-        waiting = plan.delays[lane] + _OPERAND_LATENCY - 1
+        waiting = plan.delays[lane] + product_registers
         register.next <<= delayed(activation, waiting, f"{name}_x{lane}")
         operands.append(register)
     extremes = Interval(element.minimum, element.maximum)
@@ -141,7 +146,7 @@ def _read_weights(
             continue
         words = [pack_words(word.tolist(), bits) for word in weights[:, :, together].reshape(len(weights), -1)]
         word = registered_rom(f"{name}_weights{delay}", words, bits * elements * len(together), delayed_address)
-        word = delayed(word, _OPERAND_LATENCY - 1, f"{name}_weights{delay}_word")
+        word = delayed(word, plan.product_registers, f"{name}_weights{delay}_word")
         for index in range(elements):
             for position, lane in enumerate(together):
                 lanes[index][lane] = field(word, index * len(together) + position, bits)
