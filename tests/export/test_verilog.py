@@ -86,7 +86,7 @@ def test_inner_streams_keep_their_names():
             assert re.search(rf"wire{width} {tap.stream}_{signal};", text), f"{tap.stream}_{signal}"
 
 
-@pytest.mark.parametrize(("name", "top"), [("my net/1:0", "my_net_1_0"), ("3x3", "n3x3"), ("wire", "wire_")])
+@pytest.mark.parametrize(("name", "top"), [("my net/1:0", "my_net_1_0"), ("3x3", "n3x3"), ("wire", "n_wire")])
 def test_any_network_name_becomes_an_identifier(name, top):
     graph = replace(dense_network([4, 2], 0), name=name)
     module = to_verilog(circuit(graph, Target(interval=20), Bus.STREAM))

@@ -177,7 +177,7 @@ def damage_verilog(monkeypatch, found, replaced):
 
 def test_a_wrong_bit_in_an_inner_tensor_is_seen(monkeypatch):
     graph, options = NETWORKS["odd"]
-    inner = "wire__out_data"
+    inner = "n_wire_out_data"
     damage_verilog(monkeypatch, f"assign {inner} = ", f"assign {inner} = 1'b1 ^ ")
     inputs = random_inputs(graph, 4, 0)
     seen = executor(graph, options, simulator="icarus").run(inputs)
@@ -188,9 +188,9 @@ def test_a_wrong_bit_in_an_inner_tensor_is_seen(monkeypatch):
 
 def test_an_undefined_bit_is_an_error(monkeypatch):
     graph, options = NETWORKS["odd"]
-    inner = "wire__out_data"
+    inner = "n_wire_out_data"
     damage_verilog(monkeypatch, f"assign {inner} = ", f"assign {inner} = 1'bx & ")
     made = executor(graph, options, simulator="icarus")
     with pytest.raises(ExecutionError, match="undefined bits in inference 0") as raised:
         made.run(random_inputs(graph, 4, 0))
-    assert "wire__out" in str(raised.value)
+    assert "n_wire_out" in str(raised.value)
