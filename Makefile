@@ -28,7 +28,7 @@ lint: $(VENV)/dev.stamp ## check style and formatting
 
 types: $(VENV)/dev.stamp ## check types, strictly
 	$(BIN)/mypy
-	$(BIN)/mypy requirements docs/*.py docs/_ext docs/examples
+	$(BIN)/mypy requirements benchmarks docs/*.py docs/_ext docs/examples
 
 docs: $(VENV)/dev.stamp ## run the documentation's examples and build it into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b doctest docs docs/_build/doctest
