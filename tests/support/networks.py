@@ -1,0 +1,132 @@
+"""Networks that are no chains of layers: branches, several outputs, rows, reshapes; and random ones for hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+from models import GraphBuilder, quantized
+
+from bitloom.ir import Graph, Value
+
+
+class BranchingBuilder(GraphBuilder):
+    """A `GraphBuilder` that can go back to an earlier value and end in several outputs."""
+
+    def go_back_to(self, value: Value) -> None:
+        """Let the next node read this value."""
+        self.last = value
+
+    def reshape(self, *shape: int) -> None:
+        """Append a RESHAPE."""
+        self.add("RESHAPE", replace(self.last.type, shape=shape), new_shape=shape)
+
+    def softmax(self) -> None:
+        """Append a SOFTMAX."""
+        self.add("SOFTMAX", quantized(self.last.type.shape, 1 / 256, -128), beta=1.0)
+
+    def tanh(self) -> None:
+        """Append a TANH."""
+        self.add("TANH", quantized(self.last.type.shape, 1 / 128, 0))
+
+    def graph_to(self, *outputs: Value) -> Graph:
+        """The graph so far with these outputs."""
+        names = tuple(value.name for value in outputs)
+        return Graph(self.name, (self.x.name,), names, tuple(self.values), tuple(self.nodes))
+
+    def graph_to_unread(self, *outputs: Value) -> Graph:
+        """The graph so far, with every value that no node reads as an output, after those given."""
+        read = {name for node in self.nodes for name in node.inputs}
+        unread = [value for value in self.values if not value.is_constant and value.name not in read]
+        return self.graph_to(*dict.fromkeys([*outputs, *unread]))
+
+
+def builder(name: str, *shape: int) -> BranchingBuilder:
+    """A builder of a network with int8 inputs."""
+    return BranchingBuilder(name, quantized(shape, 1 / 255, -128))
+
+
+def shared_value() -> Graph:
+    """Two rows; the input is read by two nodes, an inner value by two nodes and an output; four outputs."""
+    rng, network = np.random.default_rng(1), builder("shared_value", 2, 6)
+    network.dense(5, rng, activation="RELU")
+    shared = network.last
+    network.tanh()
+    network.go_back_to(shared)
+    network.dense(3, rng)
+    network.go_back_to(network.x)
+    network.dense(4, rng, per_channel=True)
+    return network.graph_to_unread(shared)
+
+
+def reshaped_between() -> Graph:
+    """Dense layers of three rows, one row and five rows, with reshapes between them."""
+    rng, network = np.random.default_rng(2), builder("reshaped_between", 3, 4)
+    network.dense(6, rng)
+    network.reshape(1, 18)
+    network.dense(5, rng)
+    network.reshape(5, 1)
+    network.dense(4, rng)
+    return network.graph()
+
+
+def reshape_alone() -> Graph:
+    """A network that moves elements and does nothing to them."""
+    network = builder("reshape_alone", 3, 4)
+    network.reshape(12)
+    return network.graph()
+
+
+def reshaped_outputs() -> Graph:
+    """Reshapes of a reshape, of the input and of an output, everything an output, even the input."""
+    rng, network = np.random.default_rng(3), builder("reshaped_outputs", 3, 4)
+    network.reshape(12)
+    network.reshape(1, 12)
+    network.dense(3, rng)
+    network.reshape(3, 1)
+    return network.graph_to(*(value for value in network.values if not value.is_constant))
+
+
+def output_twice() -> Graph:
+    """One value as two outputs."""
+    network = builder("output_twice", 1, 7)
+    network.dense(3, np.random.default_rng(4))
+    return network.graph_to(network.last, network.last)
+
+
+def rows_to_softmax() -> Graph:
+    """Three dense layers of four rows, with odd sizes, and a softmax of each row."""
+    rng, network = np.random.default_rng(5), builder("rows_to_softmax", 4, 7)
+    network.dense(5, rng, activation="RELU", per_channel=True)
+    network.dense(9, rng, activation="RELU")
+    network.dense(3, rng)
+    network.softmax()
+    return network.graph()
+
+
+BRANCHING = {
+    make.__name__: make
+    for make in (shared_value, reshaped_between, reshape_alone, reshaped_outputs, output_twice, rows_to_softmax)
+}
+
+
+@st.composite
+def random_networks(draw: st.DrawFn, *, most_layers: int = 3, largest: int = 16) -> Graph:
+    """One to a few dense layers of any sizes and rows, with tables and reshapes between them and branches."""
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    network = builder("random_network", draw(st.sampled_from((1, 1, 2, 3))), draw(st.integers(1, largest)))
+    kept = []
+    for _ in range(draw(st.integers(1, most_layers))):
+        if draw(st.booleans()):
+            network.tanh()
+        if draw(st.booleans()):
+            size = network.last.type.size
+            row = draw(st.sampled_from([row for row in range(1, size + 1) if size % row == 0]))
+            network.reshape(size // row, row)
+        network.dense(draw(st.integers(1, largest)), rng, per_channel=draw(st.booleans()))
+        if draw(st.booleans()):
+            kept.append(network.last)
+        if draw(st.integers(0, 4)) == 0:
+            network.go_back_to(network.x)
+    return network.graph_to_unread(*kept)
