@@ -31,8 +31,9 @@ class Tap:
 class Circuit:
     """A network as logic.
 
-    Ports: ``reset`` (synchronous, active high), and for each input and output of the plan an AXI4-Stream, elements
-    in containers of 8, 16, 32 or 64 bits, the first lowest. With an AXI bus also ``s_axi_*`` registers.
+    Ports: ``reset`` (synchronous, active high, for two cycles at least, because it is registered before it is used),
+    and for each input and output of the plan an AXI4-Stream, elements in containers of 8, 16, 32 or 64 bits, the
+    first lowest. With an AXI bus also ``s_axi_*`` registers.
 
     Attributes:
         name: a Verilog identifier.
