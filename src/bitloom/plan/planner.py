@@ -31,6 +31,10 @@ from bitloom.plan.target import Target
 
 # Look-up tables that one multiplier slice is worth: their ratio on a Zynq-7020.
 _LOGIC_PER_DSP = 240
+# What makes every multiplier slice dearer than any logic.
+_FEWEST_DSP = 1 << 32
+# Tried in turn where slices are limited: the less they are worth in logic, the smaller the whole.
+_DSP_PRICES = (_LOGIC_PER_DSP, 2 * _LOGIC_PER_DSP, 4 * _LOGIC_PER_DSP, 8 * _LOGIC_PER_DSP)
 
 Cost = tuple[int, int]
 
@@ -116,7 +120,7 @@ class _Planner:
 
     def within_interval(self, interval: int) -> Plan:
         """The cheapest plan that is at least so fast."""
-        plan = self._solve(interval, logic_matters=True)
+        plan = self._solve(interval, logic_per_dsp=_LOGIC_PER_DSP)
         if plan is None:
             raise PlanError(
                 f"no folding reaches an interval of {interval} cycles",
@@ -126,27 +130,31 @@ class _Planner:
         return plan
 
     def within_dsp(self, limit: int) -> Plan:
-        """The fastest plan with so many multipliers."""
+        """The fastest plan with so many multipliers, and of those that fast the smallest that still fits."""
         intervals = self._intervals()
-        low, high, best = 0, len(intervals) - 1, None
+        low, high, best, fastest = 0, len(intervals) - 1, None, 0
         while low <= high:
             middle = (low + high) // 2
-            plan = self._solve(intervals[middle], logic_matters=False)
+            plan = self._solve(intervals[middle], logic_per_dsp=_FEWEST_DSP)
             if plan is not None and plan.dsp <= limit:
-                best, high = plan, middle - 1
+                best, fastest, high = plan, intervals[middle], middle - 1
             else:
                 low = middle + 1
         if best is None:
-            slowest = self._solve(intervals[-1], logic_matters=False)
+            slowest = self._solve(intervals[-1], logic_per_dsp=_FEWEST_DSP)
             least = slowest.dsp if slowest else 0
             raise PlanError(
                 f"{limit} multipliers are too few", where=f"network '{self.graph.name}'", remedy=f"allow {least}"
             )
+        for price in _DSP_PRICES:
+            smaller = self._solve(fastest, logic_per_dsp=price)
+            if smaller is not None and smaller.dsp <= limit:
+                return smaller
         return best
 
     def _fastest(self) -> Plan:
         for interval in self._intervals():
-            plan = self._solve(interval, logic_matters=False)
+            plan = self._solve(interval, logic_per_dsp=_FEWEST_DSP)
             if plan is not None:
                 return plan
         raise PlanError("the network cannot be planned at any speed", where=f"network '{self.graph.name}'")
@@ -158,18 +166,18 @@ class _Planner:
         parts = {-(-size // lanes) for size in sizes for lanes in range(1, 65)}
         return sorted(cycles | parts)
 
-    def _solve(self, interval: int, *, logic_matters: bool) -> Plan | None:
+    def _solve(self, interval: int, *, logic_per_dsp: int) -> Plan | None:
         """The cheapest plan for an interval, or None."""
         best: dict[str, dict[StreamType, _Best]] = {}
         for node in reversed(self.graph.nodes):
             if node.name in self.circuits:
-                best[node.name] = self._best_of(node, interval, best, logic_matters)
+                best[node.name] = self._best_of(node, interval, best, logic_per_dsp)
                 if not best[node.name]:
                     return None
         return self._collect(interval, best)
 
     def _best_of(
-        self, node: Node, interval: int, best: dict[str, dict[StreamType, _Best]], logic_matters: bool
+        self, node: Node, interval: int, best: dict[str, dict[StreamType, _Best]], logic_per_dsp: int
     ) -> dict[StreamType, _Best]:
         """For each input type, the cheapest choice for this node and all that follow."""
         found: dict[StreamType, _Best] = {}
@@ -182,7 +190,7 @@ class _Planner:
             following = after[option.output_type]
             if following is None:
                 continue
-            cost = _add(_cost(option.estimate, logic_matters), following)
+            cost = _add(_cost(option.estimate, logic_per_dsp), following)
             known = found.get(option.input_type)
             if known is None or cost < known.cost:
                 found[option.input_type] = _Best(cost, option)
@@ -292,11 +300,9 @@ def _port_name(prefix: str, index: int, count: int) -> str:
     return prefix if count == 1 else f"{prefix}{index}"
 
 
-def _cost(estimate: Estimate, logic_matters: bool) -> Cost:
-    """What to minimize: resources weighed against each other, or multipliers before everything."""
-    if logic_matters:
-        return estimate.dsp * _LOGIC_PER_DSP + estimate.logic, estimate.dsp
-    return estimate.dsp, estimate.logic
+def _cost(estimate: Estimate, logic_per_dsp: int) -> Cost:
+    """What to minimize: logic, and multiplier slices at their price in it."""
+    return estimate.dsp * logic_per_dsp + estimate.logic, estimate.dsp
 
 
 def _add(left: Cost, right: Cost) -> Cost:
