@@ -19,9 +19,11 @@ from sphinx.util.typing import ExtensionMetadata
 import bitloom.ops  # noqa: F401 - registers the operators
 from bitloom.data import SHIPPED_DIGITS
 from bitloom.design.axi import register_map
+from bitloom.errors import UnsupportedError
 from bitloom.frontends import load
-from bitloom.ir import Operator, operators
+from bitloom.ir import Graph, Operator, operators
 from bitloom.ops.hardware import WiringOperator, has_hardware
+from bitloom.passes import split_float_edges
 from bitloom.plan import BOARDS, make_plan
 
 LAYERING = Path(__file__).parents[2] / "tests" / "test_layering.py"
@@ -117,7 +119,20 @@ def _hardware(operator: type[Operator]) -> str:
         return "edges stay in software" if not has_hardware(operator) else "yes"
     if not has_hardware(operator):
         return "no"
-    return "yes, wires only" if issubclass(operator, WiringOperator) else "yes"
+    if issubclass(operator, WiringOperator):
+        return "yes, wires only"
+    examples = [example.graph for example in operator.examples()]
+    built = sum(_has_circuit(graph) for graph in examples)
+    return "yes" if built == len(examples) else f"yes, {built} of the {len(examples)} examples"
+
+
+def _has_circuit(graph: Graph) -> bool:
+    """Whether the planner takes it; an operator may refuse some of its types."""
+    try:
+        make_plan(split_float_edges(graph).core)
+    except UnsupportedError:
+        return False
+    return True
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> nodes.table:
