@@ -31,6 +31,11 @@ def test_every_public_name_exists(name: str) -> None:
     assert name in dir(bl)
 
 
+def test_parsing_a_graph_first_of_all_knows_the_operators() -> None:
+    text = 'graph "g" { input %x: int8[1, 4] %y: int32[1] = arg_max @a (%x) {axis=1, output=int32} output %y }'
+    assert in_new_process(f"import bitloom; print(bitloom.parse_graph({text!r}).name)") == "g"
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="module 'bitloom' has no attribute 'nonsense'"):
         _ = bl.nonsense  # type: ignore[attr-defined]

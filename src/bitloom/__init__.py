@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bitloom.api import build as build
     from bitloom.api import dataset_samples as dataset_samples
     from bitloom.api import load as load
+    from bitloom.api import parse_graph as parse_graph
     from bitloom.api import random_inputs as random_inputs
     from bitloom.api import run as run
     from bitloom.api import verify as verify
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from bitloom.deploy import synthesize as synthesize
     from bitloom.frontends import Model as Model
     from bitloom.ir import Graph as Graph
-    from bitloom.ir import parse_graph as parse_graph
     from bitloom.ir import print_graph as print_graph
     from bitloom.plan import Bus as Bus
     from bitloom.plan import Target as Target
@@ -55,7 +55,7 @@ _PUBLIC = {
     "dataset_samples": "bitloom.api",
     "load": "bitloom.api",
     "load_dataset": "bitloom.data",
-    "parse_graph": "bitloom.ir",
+    "parse_graph": "bitloom.api",  # which knows the operators
     "print_graph": "bitloom.ir",
     "random_inputs": "bitloom.api",
     "run": "bitloom.api",

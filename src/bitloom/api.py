@@ -12,7 +12,7 @@ from typing import TypedDict, Unpack
 from bitloom import deploy, frontends
 from bitloom.deploy import Build
 from bitloom.frontends import Model
-from bitloom.ir import Graph
+from bitloom.ir import Graph, parse_graph
 from bitloom.ir.operator import Array
 from bitloom.plan import Bus, Target
 from bitloom.run import inputs as run_inputs
@@ -21,7 +21,7 @@ from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor
 from bitloom.run.result import RunResult
 from bitloom.run.verify import Progress, Verification
 
-__all__ = ["ModelLike", "Options", "build", "dataset_samples", "load", "random_inputs", "run", "verify"]
+__all__ = ["ModelLike", "Options", "build", "dataset_samples", "load", "parse_graph", "random_inputs", "run", "verify"]
 
 ModelLike = Model | Graph | str | Path
 """A loaded model, a graph, or the path of a model file."""
