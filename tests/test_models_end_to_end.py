@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from data import test_data as find_data
 
 import bitloom as bl
 from bitloom.data import SHIPPED_DIGITS
 from bitloom.plan import Bus, Target
+from data import test_data as find_data
 
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["", "stalls"])
