@@ -112,8 +112,8 @@ BRANCHING = {
 
 
 @st.composite
-def random_networks(draw: st.DrawFn, *, most_layers: int = 3, largest: int = 16) -> Graph:
-    """One to a few dense layers of any sizes and rows, with tables and reshapes between them and branches."""
+def random_networks(draw: st.DrawFn, *, most_layers: int = 3, largest: int = 16, branches: bool = True) -> Graph:
+    """One to a few dense layers of any sizes and rows, with tables and reshapes between them, and branches."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     network = builder("random_network", draw(st.sampled_from((1, 1, 2, 3))), draw(st.integers(1, largest)))
     kept = []
@@ -125,8 +125,8 @@ def random_networks(draw: st.DrawFn, *, most_layers: int = 3, largest: int = 16)
             row = draw(st.sampled_from([row for row in range(1, size + 1) if size % row == 0]))
             network.reshape(size // row, row)
         network.dense(draw(st.integers(1, largest)), rng, per_channel=draw(st.booleans()))
-        if draw(st.booleans()):
+        if branches and draw(st.booleans()):
             kept.append(network.last)
-        if draw(st.integers(0, 4)) == 0:
+        if branches and draw(st.integers(0, 4)) == 0:
             network.go_back_to(network.x)
     return network.graph_to_unread(*kept)
