@@ -19,12 +19,13 @@ from bitloom.hw.stream import Stream
 def build(shape, element, output, seed, *, per_channel=False, rounding=Rounding.FLOAT64, weight_limit=127):
     """A unit in the working block: its ports, and a function that computes what it should give."""
     random = np.random.Generator(np.random.PCG64(seed))
-    weights = random.integers(-weight_limit, weight_limit, (shape.outputs, shape.depth), endpoint=True)
-    bias = random.integers(-500, 500, shape.outputs)
+    channels = shape.outputs * shape.groups
+    weights = random.integers(-weight_limit, weight_limit, (channels, shape.depth), endpoint=True)
+    bias = random.integers(-500, 500, channels)
     low, high = dot_product_range(weights, bias, Interval(element.minimum, element.maximum))
     span = float(np.abs([low, high]).max())
     multipliers = tuple(
-        float(value) for value in random.uniform(0.3, 3.0, shape.outputs if per_channel else 1) * output.maximum / span
+        float(value) for value in random.uniform(0.3, 3.0, channels if per_channel else 1) * output.maximum / span
     )
     reference, zero_point = Rescale(multipliers, rounding), int(random.integers(-3, 4)) if output.signed else 0
     bounds = Interval(output.minimum, output.maximum)
@@ -35,21 +36,74 @@ def build(shape, element, output, seed, *, per_channel=False, rounding=Rounding.
     dense("layer", source, shape, weights, constants, output, pyrtl.Input(1, "reset")).feed(sink)
 
     def expected(inputs):
-        accumulators = inputs.reshape(len(inputs), shape.rows, shape.depth) @ weights.T + bias
+        vectors = inputs.reshape(len(inputs), shape.rows, shape.blocks, shape.depth, shape.parallel)
+        matrices = weights.reshape(shape.blocks, shape.parallel, shape.outputs, shape.depth)
+        products = np.einsum("irbkp,bpnk->irbpn", vectors, matrices)
+        accumulators = products.reshape(len(inputs), shape.rows, channels) + bias
         return np.clip(reference.apply(accumulators) + zero_point, bounds.low, bounds.high).reshape(len(inputs), -1)
 
     return source, sink, expected
+
+
+def send(inputs, source, sink, shape, **options):
+    """Simulate; of an input that comes replayed, each row as often as it is read."""
+    if shape.replayed:
+        rows = inputs.reshape(len(inputs), shape.rows * shape.blocks, -1)
+        inputs = np.repeat(rows, shape.passes, axis=1).reshape(len(inputs), -1)
+    return simulate_stream(inputs, source, sink, **options)
+
+
+def random_tensors(shape, element, count, seed):
+    size = shape.rows * shape.groups * shape.depth
+    return np.random.default_rng(seed).integers(element.minimum, element.maximum, (count, size), endpoint=True)
 
 
 @st.composite
 def shapes(draw):
     depth, outputs = draw(st.integers(1, 20)), draw(st.integers(1, 12))
     simd, pe = draw(st.integers(1, depth)), draw(st.integers(1, outputs))
-    fold_beats, folds = -(-depth // simd), -(-outputs // pe)
-    allowed = [r for r in range(1, pe + 1) if -(-pe // r) <= fold_beats and (folds == 1 or pe % r == 0)]
-    return DenseShape(
-        depth, outputs, draw(st.integers(1, 3)), pe, simd, draw(st.sampled_from(allowed)), draw(st.booleans())
+    return draw(
+        with_some_results(
+            depth,
+            outputs,
+            draw(st.integers(1, 3)),
+            pe,
+            simd,
+            rescale_in_logic=draw(st.booleans()),
+            product_registers=draw(st.integers(1, 2)),
+        )
     )
+
+
+@st.composite
+def grouped_shapes(draw):
+    """Groups one after another, side by side, or both; the input once or replayed."""
+    depth, outputs, blocks = draw(st.integers(1, 9)), draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    parallel = draw(st.integers(1, 4))
+    simd, pe = draw(st.integers(1, depth)), outputs if parallel > 1 else draw(st.integers(1, outputs))
+    return draw(
+        with_some_results(
+            depth,
+            outputs,
+            draw(st.integers(1, 3)),
+            pe,
+            simd,
+            groups=blocks * parallel,
+            parallel=parallel,
+            replayed=draw(st.booleans()),
+        )
+    )
+
+
+def with_some_results(depth, outputs, rows, pe, simd, **more):
+    """The shapes with each number of results that they can have; of some foldings none."""
+    possible = []
+    for results in range(1, pe * more.get("parallel", 1) + 1):
+        try:
+            possible.append(DenseShape(depth, outputs, rows, pe, simd, results, **more))
+        except HardwareError:
+            continue
+    return st.sampled_from(possible) if possible else st.nothing()
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,10 +117,24 @@ def shapes(draw):
 def test_equals_its_definition_with_any_folding_and_stalls(shape, bits, per_channel, stall, seed):
     element, output = IntType(*bits), IntType(8)
     source, sink, expected = build(shape, element, output, seed, per_channel=per_channel)
-    inputs = np.random.default_rng(seed).integers(
-        element.minimum, element.maximum, (4, shape.rows * shape.depth), endpoint=True
-    )
-    run = simulate_stream(inputs, source, sink, stall=stall, seed=seed)
+    inputs = random_tensors(shape, element, 4, seed)
+    run = send(inputs, source, sink, shape, stall=stall, seed=seed)
+    np.testing.assert_array_equal(run.tensors, expected(inputs))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=grouped_shapes(),
+    signed=st.booleans(),
+    per_channel=st.booleans(),
+    stall=st.sampled_from([0.0, 0.3, 0.8]),
+    seed=st.integers(0, 2**16),
+)
+def test_groups_one_after_another_and_side_by_side(shape, signed, per_channel, stall, seed):
+    element = IntType(8, signed=signed)
+    source, sink, expected = build(shape, element, IntType(8), seed, per_channel=per_channel)
+    inputs = random_tensors(shape, element, 3, seed)
+    run = send(inputs, source, sink, shape, stall=stall, seed=seed)
     np.testing.assert_array_equal(run.tensors, expected(inputs))
 
 
@@ -79,12 +147,18 @@ def test_equals_its_definition_with_any_folding_and_stalls(shape, bits, per_chan
         DenseShape(6, 9, 2, pe=3, simd=3, results=3),
         DenseShape(5, 4, 1, pe=1, simd=5, results=1),
         DenseShape(9, 4, 1, pe=4, simd=9, results=4),
+        DenseShape(9, 4, 5, pe=2, simd=3, results=1, replayed=True),
+        DenseShape(7, 3, 5, pe=2, simd=2, results=1, groups=3),
+        DenseShape(9, 1, 5, pe=1, simd=1, results=1, groups=8, parallel=4),
+        DenseShape(9, 2, 5, pe=2, simd=3, results=2, groups=4, parallel=2),
+        DenseShape(9, 1, 5, pe=1, simd=9, results=4, groups=8, parallel=4),
     ],
+    ids=str,
 )
 def test_interval_is_the_cycles_promised(shape):
     source, sink, expected = build(shape, IntType(8), IntType(8), 1)
-    inputs = np.random.default_rng(0).integers(-128, 128, (12, shape.rows * shape.depth))
-    run = simulate_stream(inputs, source, sink)
+    inputs = random_tensors(shape, IntType(8), 12, 0)
+    run = send(inputs, source, sink, shape)
     np.testing.assert_array_equal(run.tensors, expected(inputs))
     assert run.interval == shape.cycles
 
@@ -124,3 +198,9 @@ def test_impossible_foldings_are_refused():
         DenseShape(4, 4, 1, pe=4, simd=4, results=1)
     with pytest.raises(HardwareError, match="do not divide"):
         DenseShape(8, 9, 1, pe=3, simd=2, results=2)
+    with pytest.raises(HardwareError, match="do not divide"):
+        DenseShape(8, 5, 1, pe=4, simd=2, results=2, groups=3)
+    with pytest.raises(HardwareError, match="side by side"):
+        DenseShape(8, 5, 1, pe=4, simd=2, results=1, groups=2, parallel=2)
+    with pytest.raises(HardwareError, match="side by side"):
+        DenseShape(8, 5, 1, pe=5, simd=2, results=5, groups=3, parallel=2)

@@ -87,17 +87,19 @@ def dot_products(
     weights: npt.NDArray[np.int64],
     address: WireVector,
     product_registers: int = 1,
+    groups: int = 1,
 ) -> tuple[list[WireVector], int]:
     """The sums of products of one beat, for every processing element.
 
     Args:
         name: prefix of the signals.
-        activations: `simd` wires, valid in the same cycle as `address`.
+        activations: `simd` times `groups` wires, valid in the same cycle as `address`; those of a lane side by side.
         element: their type, signed.
         weights: int64, shape (words, pe, simd): what each address multiplies by.
         address: which word, one cycle before the activations' registers are loaded.
         product_registers: one where the multiplier slice has the adder inside it; two where products travel to
             adders in logic, so that neither way is long. Operands get as many behind their memories.
+        groups: parts of equal size of the processing elements that have activations of their own.
 
     Returns:
         One signed sum per processing element, and the cycles from `address` to the registered sums.
@@ -107,10 +109,10 @@ def dot_products(
     weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
     lane_weights = _read_weights(name, weights, weight_bits, address, plan)
     operands = []
-    for lane, activation in enumerate(activations):
-        register = Register(activation.bitwidth, f"{name}_x{lane}")
-        waiting = plan.delays[lane] + product_registers
-        register.next <<= delayed(activation, waiting, f"{name}_x{lane}")
+    for index, activation in enumerate(activations):
+        register = Register(activation.bitwidth, f"{name}_x{index}")
+        waiting = plan.delays[index // groups] + product_registers
+        register.next <<= delayed(activation, waiting, f"{name}_x{index}")
         operands.append(register)
     extremes = Interval(element.minimum, element.maximum)
     sums = []
@@ -119,7 +121,7 @@ def dot_products(
             _chain(
                 f"{name}_pe{index}",
                 chain,
-                operands,
+                operands[index * groups // elements :: groups],
                 lane_weights[index],
                 weights[:, index],
                 extremes,
