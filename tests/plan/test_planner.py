@@ -12,13 +12,14 @@ from planning import remedied, total_cost
 
 import bitloom.ops  # noqa: F401 - registers the operators
 from bitloom.errors import PlanError, UnsupportedError
+from bitloom.hw.fabric import XC7
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, TensorType, Value, operators
 from bitloom.ops.hardware import Folding, StreamingOperator
 from bitloom.passes import split_float_edges
 from bitloom.plan import Bus, Target, make_plan
-from bitloom.plan.boards import BOARDS, board_named, product_registers
-from bitloom.plan.planner import _LOGIC_PER_DSP
+from bitloom.plan.boards import BOARDS, board_named
+from bitloom.plan.options import Prices
 
 GRAPHS = {
     "chain": dense_network([17, 11, 7, 3], 1),
@@ -48,10 +49,10 @@ def test_a_plan_is_legal_and_adds_up(name: str, bus: Bus) -> None:
     assert [node.node.name for node in plan.nodes] == list(foldings)
     for node in plan.nodes:
         circuit = node.node.operator.circuit(graph.operands(node.node), graph.results(node.node))
-        assert replace(node.folding, product_registers=1) in foldings[node.node.name]
+        assert replace(node.folding, fabric=XC7) in foldings[node.node.name]
         assert node.estimate == circuit.estimate(node.folding)
-        assert (node.input_type, node.output_type) == (
-            circuit.input_type(node.folding),
+        assert (node.input_types, node.output_type) == (
+            circuit.input_types(node.folding),
             circuit.output_type(node.folding),
         )
         assert node.estimate.cycles <= plan.interval
@@ -74,7 +75,7 @@ def test_what_streams_need_is_counted(name: str, bus: Bus) -> None:
     for node in graph.nodes:
         stream = streams[node.inputs[0]]
         if planned := plan.node(node.name):
-            wanted.append((f"width of {node.inputs[0]}", conversion_beats(stream, planned.input_type)))
+            wanted.append((f"width of {node.inputs[0]}", conversion_beats(stream, planned.input_types[0])))
             stream = planned.output_type
         streams[node.outputs[0]] = stream
     wanted += [(f"output {port.value}", conversion_beats(streams[port.value], port.type)) for port in plan.outputs]
@@ -136,7 +137,7 @@ def every_choice(bus: Bus) -> tuple[Graph, tuple[tuple[int, int, int], ...]]:
     found = []
     for chosen in itertools.product(*([*circuit.foldings()] for circuit in circuits)):
         pairs = list(zip(circuits, chosen, strict=True))
-        needs = [circuit.input_type(folding) for circuit, folding in pairs]
+        needs = [circuit.input_types(folding)[0] for circuit, folding in pairs]
         gives = [circuit.output_type(folding) for circuit, folding in pairs]
         estimates = [circuit.estimate(folding) for circuit, folding in pairs]
         links = [(gives[0], needs[1])]
@@ -144,7 +145,7 @@ def every_choice(bus: Bus) -> tuple[Graph, tuple[tuple[int, int, int], ...]]:
             links += [(replace(needs[0], lanes=4), needs[0]), (gives[1], replace(gives[1], lanes=4))]
         interval = max(*(estimate.cycles for estimate in estimates), *(conversion_beats(*link) for link in links))
         dsp = sum(estimate.dsp for estimate in estimates)
-        found.append((interval, dsp, _LOGIC_PER_DSP * dsp + sum(estimate.logic for estimate in estimates)))
+        found.append((interval, dsp, sum(Prices().cost(estimate) for estimate in estimates)))
     return graph, tuple(found)
 
 
@@ -181,7 +182,10 @@ def test_buses_are_as_wide_as_they_should_be() -> None:
     ]
     plan = make_plan(graph, Target(interval=30), Bus.STREAM)
     first, last = plan.nodes[0], plan.nodes[-1]
-    assert (plan.inputs[0].type.lanes, plan.outputs[0].type.lanes) == (first.input_type.lanes, last.output_type.lanes)
+    assert (plan.inputs[0].type.lanes, plan.outputs[0].type.lanes) == (
+        first.input_types[0].lanes,
+        last.output_type.lanes,
+    )
     # A bus of any width is never the bottleneck.
     assert make_plan(graph, Target(interval=1), Bus.STREAM).interval == 1
     with pytest.raises(PlanError, match="the smallest possible over this bus is 6"):
@@ -202,7 +206,7 @@ def test_a_board_is_a_limit_and_a_family(board) -> None:
     graph = dense_network([64, 40, 30, 10], 5)
     plan = make_plan(graph, Target(board=board))
     assert plan.dsp <= board.dsp
-    assert all(node.folding.product_registers == product_registers(board.family) for node in plan.nodes)
+    assert all(node.folding.fabric is board.fabric for node in plan.nodes)
     same = make_plan(graph, Target(dsp=board.dsp, board=board))
     assert [node.folding for node in same.nodes] == [node.folding for node in plan.nodes]
 

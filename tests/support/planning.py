@@ -6,12 +6,12 @@ import re
 
 from bitloom.errors import BitloomError
 from bitloom.plan import Plan, Target
-from bitloom.plan.planner import _LOGIC_PER_DSP
+from bitloom.plan.options import Prices
 
 
 def total_cost(plan: Plan) -> int:
     """What the planner makes small for a given interval."""
-    return sum(node.estimate.dsp * _LOGIC_PER_DSP + node.estimate.logic for node in plan.nodes)
+    return sum(Prices().cost(node.estimate) for node in plan.nodes)
 
 
 def remedied(error: BitloomError) -> Target:

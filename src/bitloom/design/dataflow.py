@@ -10,12 +10,13 @@ from bitloom.design.circuit import Circuit, Tap
 from bitloom.design.names import identifier, unique_identifiers
 from bitloom.design.ports import input_stream, output_buffer, output_port
 from bitloom.errors import UnsupportedError
+from bitloom.hw.deep_fifo import deep_fifo
 from bitloom.hw.fork import fork
 from bitloom.hw.registers import delayed, named
-from bitloom.hw.stream import Stream
+from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.width import convert_width
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import StreamingOperator
+from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
 from bitloom.plan import Bus, Plan
 
 
@@ -74,17 +75,34 @@ class _Builder:
 
     def _add(self, node: Node, reset: WireVector) -> None:
         """Build one node, or pass its operand's stream on."""
-        stream = self._take(node.inputs[0])
+        operands = [name for name in node.inputs if not self.graph.value(name).is_constant]
         planned = self.plan.node(node.name)
-        name = self.names[node.name]
-        if planned is not None and isinstance(node.operator, StreamingOperator):
-            circuit = node.operator.circuit(self.graph.operands(node), self.graph.results(node))
-            converted = convert_width(f"{name}_width", stream, planned.input_type, reset)
-            built = circuit.build(name, planned.folding, converted, reset)
+        if planned is None:
+            stream = self._take(operands[0])
+        else:
+            name = self.names[node.name]
+            streams = [
+                self._arriving(node, name, position, operand, wanted, reset)
+                for position, (operand, wanted) in enumerate(zip(operands, planned.input_types, strict=True))
+            ]
             stream = Stream.declare(f"{name}_out", planned.output_type)
-            built.feed(stream)
+            self._circuit(node).build(name, planned.folding, streams, reset).feed(stream)
         self.taps.append(Tap(node.outputs[0], stream.name, stream.type))
         self._offer(node.outputs[0], stream, reset)
+
+    def _circuit(self, node: Node) -> StreamingCircuit:
+        assert isinstance(node.operator, StreamingOperator), "only these are planned"
+        return node.operator.circuit(self.graph.operands(node), self.graph.results(node))
+
+    def _arriving(
+        self, node: Node, name: str, position: int, operand: str, wanted: StreamType, reset: WireVector
+    ) -> Stream:
+        """One operand's stream, through the FIFO of its branch, as wide as the circuit wants it."""
+        stream, label = self._take(operand), name if position == 0 else f"{name}_operand{position}"
+        branch = self.plan.branch(node.name, position)
+        if branch is not None and branch.depth:
+            stream = deep_fifo(f"{label}_branch", stream, branch.depth, reset)
+        return convert_width(f"{label}_width", stream, wanted, reset)
 
     def _offer(self, value: str, stream: Stream, reset: WireVector) -> None:
         """Make a stream available once for every reader."""

@@ -16,6 +16,7 @@ from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, V
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
 from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
+from bitloom.ops.schedule import Schedule, rowwise
 from bitloom.ops.support import example_graph, require_kinds
 
 
@@ -122,17 +123,22 @@ class ArgMaxCircuit(StreamingCircuit):
         cycles = -(-self.row // folding.simd) * self.rows
         return Estimate(cycles=cycles, logic=2 * self.element.bits * folding.simd + 30)
 
-    def input_type(self, folding: Folding) -> StreamType:
+    def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """Rows to compare."""
-        return StreamType(self.element, self.row, self.rows, folding.simd)
+        return (StreamType(self.element, self.row, self.rows, folding.simd),)
 
     def output_type(self, folding: Folding) -> StreamType:  # noqa: ARG002 - always one
         """One index per row."""
         return StreamType(self.index, 1, self.rows, 1)
 
-    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:  # noqa: ARG002
+    def schedule(self, folding: Folding) -> Schedule:
+        """A row for an index."""
+        (source,) = self.input_types(folding)
+        return rowwise(source, self.output_type(folding), folding.simd.bit_length() + 2)
+
+    def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:  # noqa: ARG002
         """See `bitloom.hw.argmax.argmax`."""
-        return argmax(name, stream, self.index, reset)
+        return argmax(name, streams[0], self.index, reset)
 
 
 def _example(name: str, shape: tuple[int, ...], axis: int, given: IntType, made: IntType) -> Example:

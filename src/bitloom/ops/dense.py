@@ -23,11 +23,14 @@ from bitloom.ops.hardware import (
     Estimate,
     Folding,
     StreamingCircuit,
+    buffer_blocks,
     dsp_slices,
     product_logic,
     ram_logic,
+    rom_blocks,
     rom_logic,
 )
+from bitloom.ops.schedule import Schedule, rowwise
 
 
 class DenseOperator(Protocol):
@@ -161,6 +164,14 @@ class DenseCircuit(StreamingCircuit):
             multipliers=shape.multipliers * dsp_slices(terms.element.bits, self._weight_bits),
             other_multipliers=0 if folding.rescale_in_logic else slices,
             memory_bits=words * word_bits,
+            ram_blocks=(
+                rom_blocks(words, word_bits, folding.fabric)
+                + (
+                    buffer_blocks(2 * shape.fold_beats, shape.simd * terms.element.bits, folding.fabric)
+                    if shape.folds > 1
+                    else 0
+                )
+            ),
             logic=(
                 rom_logic(words, word_bits)
                 + shape.pe * self._sum_bits * (1 + (shape.simd > 1) - (shape.serial_beats == 1))
@@ -181,19 +192,24 @@ class DenseCircuit(StreamingCircuit):
             "rescale_shift": narrowed.shift,
         }
 
-    def input_type(self, folding: Folding) -> StreamType:
+    def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """Rows of K elements."""
-        return self._shape(folding).input_type(self.terms.element)
+        return (self._shape(folding).input_type(self.terms.element),)
 
     def output_type(self, folding: Folding) -> StreamType:
         """Rows of N elements."""
         return self._shape(folding).output_type(self.terms.operator.output)
 
-    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:
+    def schedule(self, folding: Folding) -> Schedule:
+        """A row for a row."""
+        (source,) = self.input_types(folding)
+        return rowwise(source, self.output_type(folding), self._shape(folding).latency)
+
+    def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
         """See `bitloom.hw.dense.dense`."""
         terms = self.terms
         shape, output = self._shape(folding), terms.operator.output
-        return dense(name, stream, shape, terms.weights, terms.constants, output, reset)
+        return dense(name, streams[0], shape, terms.weights, terms.constants, output, reset)
 
     def _shape(self, folding: Folding) -> DenseShape:
         terms = self.terms
@@ -206,7 +222,7 @@ class DenseCircuit(StreamingCircuit):
             folding.simd,
             folding.results,
             folding.rescale_in_logic,
-            folding.product_registers,
+            folding.fabric.product_registers,
         )
 
     @cached_property

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from pyrtl import WireVector
 
+from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.logic_multiply import canonical_signed_digits
 from bitloom.hw.product import limbs
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Operator, Value
+from bitloom.ops.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,16 @@ class Folding:
         simd: inputs taken together.
         results: outputs finished together: the lanes of the output stream.
         rescale_in_logic: whether rescaling multiplies by adders instead of multiplier slices.
-        product_registers: registers behind each multiplier of the array; the planner sets it for the family.
+        packed: whether two outputs' products share a multiplier slice.
+        fabric: of the chip; the planner sets it.
     """
 
     pe: int = 1
     simd: int = 1
     results: int = 1
     rescale_in_logic: bool = False
-    product_registers: int = 1
+    packed: bool = False
+    fabric: Fabric = XC7
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Estimate:
         multipliers: DSP slices of the multiply-accumulate array.
         other_multipliers: DSP slices elsewhere (rescale, reciprocal).
         memory_bits: constant memory.
+        ram_blocks: block memories of 18 kbit.
         logic: a rough measure of look-up tables, to choose between foldings of equal speed and multipliers.
     """
 
@@ -53,6 +58,7 @@ class Estimate:
     multipliers: int = 0
     other_multipliers: int = 0
     memory_bits: int = 0
+    ram_blocks: int = 0
     logic: int = 0
 
     @property
@@ -77,21 +83,25 @@ class StreamingCircuit(ABC):
         return {}
 
     @abstractmethod
-    def input_type(self, folding: Folding) -> StreamType:
-        """What the circuit takes."""
+    def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
+        """What the circuit takes: a type for each operand that is not constant, in their order."""
 
     @abstractmethod
     def output_type(self, folding: Folding) -> StreamType:
         """What the circuit gives."""
 
     @abstractmethod
-    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:
+    def schedule(self, folding: Folding) -> Schedule:
+        """What each beat of the result waits for."""
+
+    @abstractmethod
+    def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
         """Make the circuit in PyRTL's working block.
 
         Args:
             name: prefix of the signals.
             folding: one of `foldings`.
-            stream: of the type `input_type` says; its `ready` gets driven.
+            streams: of the types `input_types` says; their `ready` get driven.
             reset: returns the circuit to its initial state in one cycle.
 
         Returns:
@@ -100,7 +110,7 @@ class StreamingCircuit(ABC):
 
 
 class StreamingOperator(Operator):
-    """An operator with hardware: one variable operand and one result, both streams."""
+    """An operator with hardware: operands that are not constant come as streams, and so does its one result."""
 
     @abstractmethod
     def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:
@@ -125,6 +135,16 @@ def dsp_slices(left_bits: int, right_bits: int) -> int:
 # Deeper memories go to block RAM.
 _DEEPEST_ROM_IN_LOGIC = 128
 _DEEPEST_RAM_IN_LOGIC = 64
+
+
+def rom_blocks(words: int, bits: int, fabric: Fabric) -> int:
+    """Block memories of 18 kbit of a constant memory; none if it is look-up tables."""
+    return fabric.ram_blocks(words, bits) if words > _DEEPEST_ROM_IN_LOGIC else 0
+
+
+def buffer_blocks(words: int, bits: int, fabric: Fabric) -> int:
+    """Block memories of 18 kbit of a buffer; none if it is look-up tables."""
+    return fabric.ram_blocks(words, bits) if words > _DEEPEST_RAM_IN_LOGIC else 0
 
 
 def rom_logic(words: int, bits: int) -> int:

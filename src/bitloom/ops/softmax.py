@@ -19,7 +19,8 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_blocks, rom_logic
+from bitloom.ops.schedule import Schedule, rowwise
 from bitloom.ops.support import example_graph, require_element, require_kinds, single_precision
 
 Int64Array = npt.NDArray[np.int64]
@@ -199,27 +200,33 @@ class SoftmaxCircuit(StreamingCircuit):
         """One element at a time."""
         yield Folding()
 
-    def estimate(self, folding: Folding) -> Estimate:  # noqa: ARG002 - there is only one
+    def estimate(self, folding: Folding) -> Estimate:
         """A table of exponentials and the sequential multiplier."""
         words, bits = 1 << self.operator.input.bits, 31
         return Estimate(
             cycles=softmax_cycles(self.row) * self.rows,
             other_multipliers=SOFTMAX_MULTIPLIERS,
             memory_bits=words * bits,
+            ram_blocks=rom_blocks(words, bits, folding.fabric),
             logic=rom_logic(words, bits) + 600,
         )
 
-    def input_type(self, folding: Folding) -> StreamType:  # noqa: ARG002
+    def input_types(self, folding: Folding) -> tuple[StreamType, ...]:  # noqa: ARG002
         """Rows, an element a beat."""
-        return StreamType(self.operator.input, self.row, self.rows, 1)
+        return (StreamType(self.operator.input, self.row, self.rows, 1),)
 
     def output_type(self, folding: Folding) -> StreamType:  # noqa: ARG002
         """Rows, an element a beat."""
         return StreamType(self.operator.output, self.row, self.rows, 1)
 
-    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:  # noqa: ARG002
+    def schedule(self, folding: Folding) -> Schedule:
+        """A row for a row: its sum comes first."""
+        (source,) = self.input_types(folding)
+        return rowwise(source, self.output_type(folding), softmax_cycles(self.row) - self.row)
+
+    def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:  # noqa: ARG002
         """See `bitloom.hw.softmax.softmax`."""
-        return softmax(name, stream, self.operator.exp_table(), reset, self.operator.output)
+        return softmax(name, streams[0], self.operator.exp_table(), reset, self.operator.output)
 
 
 def _example(

@@ -13,12 +13,13 @@ from pyrtl import WireVector
 
 from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.hw.lookup import LARGEST_BITS, lookup
+from bitloom.hw.lookup import LARGEST_BITS, LATENCY, lookup
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Cost, SourceNode, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_blocks, rom_logic
+from bitloom.ops.schedule import Schedule, elementwise
 from bitloom.ops.support import require_element, require_kinds
 
 Int64Array = npt.NDArray[np.int64]
@@ -112,20 +113,27 @@ class TableCircuit(StreamingCircuit):
         """A memory of all values per lane."""
         words, bits = 1 << self.operator.input.bits, self.operator.output.bits * folding.simd
         return Estimate(
-            cycles=-(-self.size // folding.simd), memory_bits=words * bits, logic=rom_logic(words, bits) + 20
+            cycles=-(-self.size // folding.simd),
+            memory_bits=words * bits,
+            ram_blocks=rom_blocks(words, bits, folding.fabric),
+            logic=rom_logic(words, bits) + 20,
         )
 
-    def input_type(self, folding: Folding) -> StreamType:
+    def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """The tensor as one row."""
-        return StreamType(self.operator.input, self.size, 1, folding.simd)
+        return (StreamType(self.operator.input, self.size, 1, folding.simd),)
 
     def output_type(self, folding: Folding) -> StreamType:
         """The tensor as one row."""
         return StreamType(self.operator.output, self.size, 1, folding.simd)
 
-    def build(self, name: str, folding: Folding, stream: Stream, reset: WireVector) -> Stream:  # noqa: ARG002
+    def schedule(self, folding: Folding) -> Schedule:
+        """A beat for a beat."""
+        return elementwise(self.input_types(folding), self.output_type(folding), LATENCY)
+
+    def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:  # noqa: ARG002
         """See `bitloom.hw.lookup.lookup`."""
-        return lookup(name, stream, self.operator.table(), self.operator.output, reset)
+        return lookup(name, streams[0], self.operator.table(), self.operator.output, reset)
 
 
 @dataclass(frozen=True)

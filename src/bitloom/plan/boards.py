@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bitloom.errors import PlanError
+from bitloom.hw.fabric import Fabric, fabric_named
+
+# Block memories of 18 kbit in one of the family's own.
+_RAM_BLOCKS = {"xc7": 2, "ecp5": 1}
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,15 @@ class Board:
     dsp: int
     bram: int
 
+    @property
+    def fabric(self) -> Fabric:
+        """Of the family."""
+        return fabric_named(self.family)
 
-# Families whose multiplier slices have no adder that synthesis uses: products travel to adders in logic.
-_ADDERS_IN_LOGIC = frozenset({"ecp5"})
-
-
-def product_registers(family: str) -> int:
-    """Registers that multipliers of a family want behind them; see `bitloom.hw.dense.DenseShape`."""
-    return 2 if family in _ADDERS_IN_LOGIC else 1
+    @property
+    def ram_blocks(self) -> int:
+        """Block memories of 18 kbit."""
+        return self.bram * _RAM_BLOCKS[self.family]
 
 
 BOARDS = (

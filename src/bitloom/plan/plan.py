@@ -9,7 +9,7 @@ from bitloom.arith import IntType
 from bitloom.hw.stream import StreamType
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import Estimate, Folding
+from bitloom.ops.hardware import Estimate, Folding, buffer_blocks, ram_logic
 
 
 class Bus(enum.Enum):
@@ -64,15 +64,41 @@ class NodePlan:
         node: of the graph.
         folding: chosen.
         estimate: its cost.
-        input_type: what the circuit takes.
+        input_types: what the circuit takes, by stream operand.
         output_type: what it gives.
     """
 
     node: Node
     folding: Folding
     estimate: Estimate
-    input_type: StreamType
+    input_types: tuple[StreamType, ...]
     output_type: StreamType
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The FIFO in front of one operand of a circuit that takes several streams; see `bitloom.plan.branches`.
+
+    Attributes:
+        node: name of the circuit's node.
+        operand: which of its stream operands.
+        value: the tensor.
+        type: how it moves through the FIFO.
+        depth: beats it holds; 0 for no FIFO.
+        least: beats without which the network would block.
+    """
+
+    node: str
+    operand: int
+    value: str
+    type: StreamType
+    depth: int
+    least: int
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Words and bits of its memory."""
+        return 1 << max(1, (self.depth - 1).bit_length()), self.type.bits + 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,7 @@ class Plan:
         outputs: one port per graph output.
         nodes: the nodes that have circuits, in order.
         conversions: (what, cycles) of every change of width between circuits.
+        branches: the FIFOs where branches join.
     """
 
     graph: Graph
@@ -94,6 +121,7 @@ class Plan:
     outputs: tuple[Port, ...]
     nodes: tuple[NodePlan, ...]
     conversions: tuple[tuple[str, int], ...]
+    branches: tuple[Branch, ...] = ()
 
     @property
     def interval(self) -> int:
@@ -115,6 +143,25 @@ class Plan:
     def memory_bits(self) -> int:
         """Bits of constant memory."""
         return sum(plan.estimate.memory_bits for plan in self.nodes)
+
+    @property
+    def ram_blocks(self) -> int:
+        """Block memories of 18 kbit, those of the branches included."""
+        fabric = self.nodes[0].folding.fabric if self.nodes else None
+        waiting = (
+            sum(buffer_blocks(*branch.memory, fabric) for branch in self.branches if branch.depth) if fabric else 0
+        )
+        return waiting + sum(plan.estimate.ram_blocks for plan in self.nodes)
+
+    @property
+    def logic(self) -> int:
+        """Look-up tables, roughly; what changes widths and the bus are not counted."""
+        waiting = sum(ram_logic(*branch.memory) + 30 for branch in self.branches if branch.depth)
+        return waiting + sum(plan.estimate.logic for plan in self.nodes)
+
+    def branch(self, node: str, operand: int) -> Branch | None:
+        """The FIFO in front of a node's operand, None if the node takes one stream."""
+        return next((found for found in self.branches if (found.node, found.operand) == (node, operand)), None)
 
     def node(self, name: str) -> NodePlan | None:
         """The plan of a node, None if it has no circuit."""

@@ -15,12 +15,13 @@ class Target:
     Attributes:
         interval: cycles between consecutive inferences, at most; the smallest design that reaches it is chosen.
         dsp: multiplier slices, at most; the fastest design within is chosen.
-        board: the board it is meant for; without `interval` and `dsp` its multipliers are the limit.
+        board: whose multipliers, look-up tables and memories are the limit, beside the other goals; if none is given,
+            the first of `BOARDS` says the family, and limits a design only where nothing else does.
     """
 
     interval: int | None = None
     dsp: int | None = None
-    board: Board = BOARDS[0]
+    board: Board | None = None
 
     def __post_init__(self) -> None:
         if self.interval is not None and self.interval < 1:
@@ -31,6 +32,18 @@ class Target:
             raise PlanError("an interval and a number of multipliers at once", remedy="give one of the two")
 
     @property
+    def chip(self) -> Board:
+        """The board it is made for."""
+        return self.board or BOARDS[0]
+
+    @property
+    def limit(self) -> Board | None:
+        """The board the design has to fit, None if any size will do."""
+        return self.chip if self.board or (self.interval is None and self.dsp is None) else None
+
+    @property
     def dsp_limit(self) -> int:
-        """The multipliers that may be used."""
-        return self.board.dsp if self.dsp is None else self.dsp
+        """The multipliers that may be used where no interval is asked for."""
+        if self.dsp is None:
+            return self.chip.dsp
+        return min(self.dsp, self.limit.dsp) if self.limit else self.dsp

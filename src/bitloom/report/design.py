@@ -20,7 +20,7 @@ ports                       per stream: ``name``, ``direction``, ``tensor``, ``s
                             ``zero_point`` (null if the tensor has none), ``lanes`` (elements per beat),
                             ``container_bits`` (of one element in tdata), ``beats`` (per tensor)
 layers                      per circuit, in order: ``name``, ``operator``, ``macs``, ``folding`` (``pe``, ``simd``,
-                            ``results``, ``rescale_in_logic``), ``cycles`` (per inference), ``multipliers`` (of the
+                            ``results``, ``rescale_in_logic``, ``packed``), ``cycles`` (per inference), ``multipliers`` (of the
                             array), ``other_multipliers`` (rescale, softmax), ``utilisation``, ``memory_bits``,
                             ``facts`` (integers that the constants prove, by name: ranges and widths), ``notes``
                             (the same for people)
@@ -35,7 +35,6 @@ the multipliers of the arrays; null without any. Padding, waiting for a slower l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from bitloom.design import Circuit
@@ -65,7 +64,7 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles) -> dict[str,
         "top": circuit.name,
         "organisation": "dataflow",
         "bus": plan.bus.value,
-        "target": {"interval": target.interval, "dsp": target.dsp, "board": target.board.name},
+        "target": {"interval": target.interval, "dsp": target.dsp, "board": target.chip.name},
         "macs": plan.graph.macs,
         "latency_cycles": cycles.latency,
         "interval_cycles": interval,
@@ -114,7 +113,7 @@ def _layer(plan: Plan, planned: NodePlan, interval: int) -> dict[str, Any]:
         "name": node.name,
         "operator": node.operator.name,
         "macs": macs,
-        "folding": asdict(planned.folding),
+        "folding": {name: value for name, value in vars(planned.folding).items() if name != "fabric"},
         "cycles": estimate.cycles,
         "multipliers": estimate.multipliers,
         "other_multipliers": estimate.other_multipliers,
