@@ -71,6 +71,9 @@ def rescaled(value: int, real: float, rounding: Rounding) -> int:
         # To a whole number first, halves up; then by the power of two, halves away from zero.
         high = half_up(Fraction(value * 2 ** max(shift, 0) * multiplier, 2**31))
         return half_away(Fraction(high, 2 ** max(-shift, 0)))
+    if rounding is Rounding.REDUCED:
+        # The multiplier to 15 bits, halves up, saturated; then the product, halves up.
+        return half_up(value * min(half_up(Fraction(multiplier, 2**16)), 2**15 - 1) * Fraction(2) ** (shift - 15))
     exact = value * multiplier * Fraction(2) ** (shift - 31)
     if rounding is Rounding.HALF_EVEN:
         return half_even(exact)

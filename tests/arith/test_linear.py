@@ -23,3 +23,9 @@ def test_equal_to_python_at_every_magnitude(limit):
 def test_exact_just_below_the_thresholds(magnitude):
     left = np.array([[magnitude - 2, 1, 1]])
     assert exact_matmul(left, np.ones((3, 1), np.int64), magnitude).item() == magnitude
+
+
+def test_stacks_of_matrices():
+    random = np.random.default_rng(0)
+    left, right = random.integers(-9, 10, (3, 4, 5)), random.integers(-9, 10, (3, 5, 2))
+    assert (exact_matmul(left.astype(np.float32), right, 81 * 5) == left @ right).all()

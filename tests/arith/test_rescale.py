@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from rounding_definitions import binary64, fixed_point, gemmlowp_double, half_even, rescaled
 
@@ -31,6 +31,11 @@ def within_int32(real: float) -> st.SearchStrategy[int]:
     return st.one_of(st.integers(-reach - 1, reach), near, st.sampled_from([-reach - 1, -reach, -1, 0, 1, reach]))
 
 
+def takes(rounding: Rounding, *reals: float) -> bool:
+    """Whether a rounding is defined for multipliers this large."""
+    return rounding is not Rounding.REDUCED or all(fixed_point(real)[1] <= 14 for real in reals)
+
+
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("real", TIES + USUAL + EDGES)
 def test_all_ten_bit_accumulators(rounding, real):
@@ -42,6 +47,7 @@ def test_all_ten_bit_accumulators(rounding, real):
 @settings(max_examples=1000)
 @given(st.data(), multipliers, roundings)
 def test_int32_accumulators(data, real, rounding):
+    assume(takes(rounding, real))
     value = data.draw(within_int32(real))
     assert Rescale((real,), rounding).apply(value).item() == rescaled(value, real, rounding)
 
@@ -54,6 +60,7 @@ def test_the_two_definitions_of_double_rounding_agree(data, real):
 
 @given(st.data(), st.lists(multipliers, min_size=2, max_size=5), roundings)
 def test_channels_are_independent(data, reals, rounding):
+    assume(takes(rounding, *reals))
     rows = data.draw(st.lists(st.tuples(*map(within_int32, reals)), min_size=1, max_size=4))
     rescale = Rescale(tuple(reals), rounding)
     separate = [rescale.channel(index).apply([row[index] for row in rows]) for index in range(len(reals))]
@@ -87,6 +94,7 @@ def test_ties_go_where_each_rounding_says():
         Rounding.DOUBLE: [-2, -1, 0, 1, 2, 3],
         Rounding.SINGLE: [-2, -1, 0, 1, 2, 3],
         Rounding.FLOAT64: [-3, -2, -1, 1, 2, 3],
+        Rounding.REDUCED: [-2, -1, 0, 1, 2, 3],
         Rounding.HALF_EVEN: [-2, -2, 0, 0, 2, 2],
         Rounding.HALF_UP: [-2, -1, 0, 1, 2, 3],
         Rounding.TRUNCATE: [-3, -2, -1, 0, 1, 2],
@@ -103,6 +111,18 @@ def test_shapes_are_kept():
     assert Rescale((0.5,), Rounding.SINGLE).apply(7).shape == ()
     assert Rescale((0.5,), Rounding.FLOAT64).apply(np.zeros((2, 3, 4), np.int32)).shape == (2, 3, 4)
     assert Rescale((0.5, 0.25), Rounding.DOUBLE).apply(np.zeros((3, 2), np.int32)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+def test_large_arrays_are_rescaled_in_parts(rounding):
+    values = np.random.default_rng(1).integers(-(2**30), 2**30, (3, 2003, 7))
+    rescale = Rescale(tuple((1 / np.arange(5, 12)).tolist()), rounding)
+    rows = [rescale.apply(row) for row in values.reshape(-1, 7)]
+    assert np.array_equal(rescale.apply(values), np.stack(rows).reshape(values.shape))
+    one = rescale.channel(0)
+    assert np.array_equal(
+        one.apply(values), np.stack([one.apply(row) for row in values.reshape(-1, 7)]).reshape(3, 2003, 7)
+    )
 
 
 def test_double_rounding_differs_from_single_off_ties():
@@ -130,6 +150,19 @@ def test_the_largest_multiplier():
         Rescale((largest,), Rounding.SINGLE)
     below = 2.0**30 - 1
     assert Rescale((below,), Rounding.SINGLE).apply([1, -1]).tolist() == [2**30 - 1, -(2**30) + 1]
+
+
+def test_the_largest_reduced_multiplier():
+    with pytest.raises(ArithmeticDomainError):
+        Rescale((2.0**14,), Rounding.REDUCED)
+    assert Rescale((2.0**13,), Rounding.REDUCED).apply([3, -3]).tolist() == [3 * 2**13, -3 * 2**13]
+
+
+def test_reduced_rounding_takes_48_bits():
+    values = [2**47 - 1, -(2**47), 2**31, 12345678901]
+    reals = (2.0**-17, 0.7 * 2.0**-17, 3e-7, 2.0**-20 * (1 - 2.0**-40))
+    expected = [[rescaled(value, real, Rounding.REDUCED) for real in reals] for value in values]
+    assert Rescale(reals, Rounding.REDUCED).apply(np.array(values)[:, None].repeat(4, 1)).tolist() == expected
 
 
 def test_no_multiplier_is_refused():
