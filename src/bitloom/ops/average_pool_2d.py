@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitloom.arith.division import divide
 from bitloom.errors import UnsupportedError
 from bitloom.ir import Example, Value, register
 from bitloom.ir.operator import Array
@@ -42,9 +43,7 @@ class AveragePool2d(PoolOperator):
         height, width = self.windows(inputs[0].shape[1:])
         counts = np.outer(height.counts, width.counts).astype(np.int32)[..., None]
         sums = self.reduced(inputs[0].astype(np.int32), np.add, 0)
-        means = (np.abs(sums) + counts // 2) // counts
-        np.negative(means, out=means, where=sums < 0)
-        return (np.clip(means, self.activation.low, self.activation.high),)
+        return (np.clip(divide(sums, counts), self.activation.low, self.activation.high),)
 
     @classmethod
     def examples(cls) -> Iterable[Example]:
