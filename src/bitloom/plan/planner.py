@@ -20,6 +20,7 @@ from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, Node
 from bitloom.ops.hardware import StreamingCircuit, StreamingOperator, WiringOperator, has_hardware
 from bitloom.plan.branches import find_branches
+from bitloom.plan.flow import trace
 from bitloom.plan.options import LOGIC_PER_DSP, Option, Prices, node_options
 from bitloom.plan.plan import AXI_BITS, Bus, NodePlan, Plan, Port, container_bits
 from bitloom.plan.resources import Shortage, shortages
@@ -277,7 +278,8 @@ class _Planner:
         if any(cycles > interval for _, cycles in conversions):
             return None
         plan = Plan(self.graph, self.bus, tuple(inputs), tuple(outputs), tuple(nodes), tuple(conversions))
-        return replace(plan, branches=find_branches(self.graph, plan.inputs, plan.nodes, plan.interval))
+        steps = trace(self.graph, plan.inputs, plan.nodes, plan.interval)
+        return replace(plan, branches=find_branches(steps, plan.interval))
 
     def _reached(self, value: str) -> list[tuple[Node, int]]:
         """The nodes with circuits that read a value, directly or through wiring, and as which stream operand."""

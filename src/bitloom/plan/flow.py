@@ -1,0 +1,128 @@
+"""What each beat of every value waits for, and when it comes: the schedules of the circuits, composed.
+
+Times are those of one inference among many that follow each other at the plan's interval, from the first beat of the
+inputs on: inputs come evenly spread over the interval, circuits give beats no closer together than their cycles
+allow, and buffers are as large as needed. Needs hold under any timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitloom.hw.stream import StreamType
+from bitloom.ir import Graph, Node
+from bitloom.ops.hardware import StreamingOperator
+from bitloom.ops.schedule import Beats, Schedule, converted
+from bitloom.plan.plan import NodePlan, Port
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """A value on its way.
+
+    Attributes:
+        type: of its stream.
+        needed: for each of its beats, int64, shape (beats,), the beats of an input of the network that must have come
+            before; by input.
+        times: cycle in which each of its beats is offered, int64, shape (beats,).
+        forked: whether it comes out of a fork, no circuit between that could hold beats.
+    """
+
+    type: StreamType
+    needed: Mapping[str, Beats]
+    times: Beats
+    forked: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """A value where a circuit takes it.
+
+    Attributes:
+        value: its name.
+        flow: how it comes.
+        taken: for each beat of the circuit's result, how many of its beats must have been taken, before any change
+            of width.
+    """
+
+    value: str
+    flow: Flow
+    taken: Beats
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One circuit at work.
+
+    Attributes:
+        node: whose circuit.
+        arrivals: by stream operand.
+        result: what it gives.
+    """
+
+    node: Node
+    arrivals: tuple[Arrival, ...]
+    result: Flow
+
+
+def trace(graph: Graph, inputs: tuple[Port, ...], nodes: tuple[NodePlan, ...], interval: int) -> tuple[Step, ...]:
+    """Follow every beat through every circuit.
+
+    Args:
+        graph: the network.
+        inputs: where its tensors enter.
+        nodes: how each circuit is folded, in the graph's order.
+        interval: cycles between inferences.
+    """
+    planned = {node.node.name: node for node in nodes}
+    flows: dict[str, Flow] = {}
+    for port in inputs:
+        beats = np.arange(port.type.beats, dtype=np.int64)
+        times = beats * interval // port.type.beats
+        flows[port.value] = Flow(port.type, {port.value: beats + 1}, times, _is_forked(graph, port.value))
+    steps = []
+    for node in graph.nodes:
+        plan = planned.get(node.name)
+        result = node.outputs[0]
+        if plan is None:
+            flow = flows[node.inputs[0]]
+            flows[result] = Flow(flow.type, flow.needed, flow.times, flow.forked or _is_forked(graph, result))
+            continue
+        steps.append(_step(graph, plan, flows))
+        flows[result] = steps[-1].result
+    return tuple(steps)
+
+
+def _is_forked(graph: Graph, value: str) -> bool:
+    readers = sum(node.inputs.count(value) for node in graph.nodes) + graph.outputs.count(value)
+    return readers > 1
+
+
+def _schedule(graph: Graph, plan: NodePlan) -> Schedule:
+    operator = plan.node.operator
+    assert isinstance(operator, StreamingOperator), "only these are planned"
+    return operator.circuit(graph.operands(plan.node), graph.results(plan.node)).schedule(plan.folding)
+
+
+def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
+    """Needs composed; times never closer than the circuit's speed allows."""
+    schedule = _schedule(graph, plan)
+    operands = [name for name in plan.node.inputs if not graph.value(name).is_constant]
+    arrivals = tuple(
+        Arrival(name, flows[name], converted(needed, flows[name].type, wanted))
+        for name, needed, wanted in zip(operands, schedule.needed, plan.input_types, strict=True)
+    )
+    needed = {
+        source: np.maximum.reduce(
+            [arrival.flow.needed[source][arrival.taken - 1] for arrival in arrivals if source in arrival.flow.needed]
+        )
+        for source in {source for arrival in arrivals for source in arrival.flow.needed}
+    }
+    ready = np.maximum.reduce([arrival.flow.times[arrival.taken - 1] for arrival in arrivals]) + schedule.latency
+    spread = np.arange(len(ready), dtype=np.int64) * plan.estimate.cycles // len(ready)
+    times = np.maximum.accumulate(ready - spread) + spread
+    result = Flow(plan.output_type, needed, times, _is_forked(graph, plan.node.outputs[0]))
+    return Step(plan.node, arrivals, result)
