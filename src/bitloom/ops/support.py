@@ -93,14 +93,15 @@ def example_graph(
     lowered = operator.lower(SourceNode(kind, attributes or {}, rounded, (result,), name))
     made = lowered.operator.name
     node = Node(f"{made}_0", lowered.operator, lowered.inputs, (result.name,))
-    read = tuple(value for value in rounded if value is not None and value.name in lowered.inputs)
+    # By name, because a node may read one value twice.
+    read = {value.name: value for value in rounded if value is not None and value.name in lowered.inputs}
     return Example(
         name,
         Graph(
             name=name,
-            inputs=tuple(value.name for value in read if not value.is_constant),
+            inputs=tuple(value.name for value in read.values() if not value.is_constant),
             outputs=(result.name,),
-            values=(*read, result),
+            values=(*read.values(), result),
             nodes=(node,),
         ),
     )

@@ -1,0 +1,19 @@
+"""SUB: the difference of two tensors, or of a tensor and a constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitloom.ir import register
+from bitloom.ops.sums import SumOperator
+
+
+@register
+@dataclass(frozen=True)
+class Sub(SumOperator):
+    """The difference; see `SumOperator`."""
+
+    name = "sub"
+    tflite = ("SUB",)
+    summary = "difference of tensors and constants, broadcast, fused activation"
+    sign = -1
