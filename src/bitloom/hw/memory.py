@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from pyrtl import Const, Register, RomBlock, WireVector
+from pyrtl import Const, Register, RomBlock, WireVector, select
+
+from bitloom.hw.fabric import XC7, Fabric
+from bitloom.hw.registers import delayed, named
+
+# Look-up tables that synthesis takes rather than a block memory of 18 kbit; measured with Yosys 0.70 for xc7.
+_LOGIC_PER_BLOCK = 128
 
 
 def pack_words(values: Sequence[int], bits: int) -> int:
@@ -20,7 +27,13 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
     """The word at `address`, one cycle later.
 
     The read data goes into a register without reset, the form that synthesis maps to block memories. Equal words
-    need no memory and become a constant.
+    need no memory and become a constant. Depths far from a power of two are cut (see `rom_parts`):
+
+    ```
+      address ─┬─ low bits ─▶ [2048 words] ─▶ [word] ─┐
+               ├─ low bits ─▶ [256 words]  ─▶ [word] ─┴ mux ─▶ word
+               └─ bit 11 ─────────────────▶ [part] ────┘
+    ```
 
     Args:
         name: of the memory; the register is ``{name}_word``.
@@ -40,6 +53,11 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
     """
     if len(set(words)) == 1:
         return Const(words[0], bitwidth=bits)
+    if len(parts := rom_parts(len(words), bits)) > 1:
+        first, bit = parts[0], (parts[0] - 1).bit_length()
+        low = registered_rom(f"{name}_low", words[:first], bits, address[:bit])
+        high = registered_rom(f"{name}_high", words[first:], bits, address[:bit])
+        return named(select(delayed(address[bit], 1, f"{name}_part"), high, low), f"{name}_word")
     address_bits = max(1, (len(words) - 1).bit_length())
     memory = RomBlock(
         bitwidth=bits,
@@ -54,6 +72,48 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
     word = Register(bits, f"{name}_word")
     word.next <<= memory[address.truncate(address_bits)]
     return word
+
+
+def rom_size(words: int, bits: int, fabric: Fabric = XC7) -> tuple[int, int]:
+    """What a memory made by `registered_rom` takes: (block memories of 18 kbit, look-up tables).
+
+    >>> rom_size(100, 8), rom_size(512, 36), rom_size(576, 32)
+    ((0, 16), (1, 0), (1, 64))
+    """
+    if len(parts := rom_parts(words, bits)) > 1:
+        sizes = [_part_size(part, bits, fabric) for part in parts]
+        return sum(size[0] for size in sizes), sum(size[1] for size in sizes) + (len(parts) - 1) * bits
+    return _part_size(words, bits, fabric)
+
+
+@cache
+def rom_parts(words: int, bits: int) -> tuple[int, ...]:
+    """The words of each memory into which a deep one is cut, all but the last a power of two.
+
+    The depth of a memory is rounded up to a power of two. Where that wastes more block memory than a multiplexer
+    costs, the rest becomes a memory of its own.
+
+    >>> rom_parts(1000, 8), rom_parts(2304, 32)
+    ((1000,), (2048, 256))
+    """
+    first = 1 << max(words - 1, 1).bit_length() - 1
+    if words <= first:
+        return (words,)
+    cut = (first, *rom_parts(words - first, bits))
+    sizes = [_part_size(part, bits, XC7) for part in cut]
+    blocks, logic = sum(size[0] for size in sizes), sum(size[1] for size in sizes) + (len(cut) - 1) * bits
+    whole_blocks, whole_logic = _part_size(words, bits, XC7)
+    saved = _LOGIC_PER_BLOCK * (whole_blocks - blocks) + whole_logic - logic
+    return cut if saved > 0 and whole_blocks > blocks else (words,)
+
+
+def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
+    """Of one memory: synthesis takes logic where that is less."""
+    depth = 1 << (words - 1).bit_length()
+    blocks = fabric.ram_blocks(depth, bits)
+    if depth * bits <= 64 * _LOGIC_PER_BLOCK * blocks:
+        return 0, -(-words // 64) * bits
+    return blocks, 0
 
 
 def field(word: WireVector, index: int, bits: int) -> WireVector:
