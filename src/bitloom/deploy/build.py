@@ -13,13 +13,14 @@ import numpy as np
 from bitloom.deploy.folder import REPORT, WRITTEN_BY, check_replaceable, report_text, write_folder
 from bitloom.deploy.makefile import synthesis_targets
 from bitloom.deploy.readme import readme
-from bitloom.design import Circuit
+from bitloom.design import Circuit, design
 from bitloom.errors import ExecutionError, UsageError
 from bitloom.export.testbench import write_testbench
 from bitloom.export.verilog import to_verilog
 from bitloom.frontends import Model
 from bitloom.ir.operator import Array
-from bitloom.plan import Bus, Target
+from bitloom.passes import split_float_edges
+from bitloom.plan import Bus, Target, make_plan
 from bitloom.report import design_report
 from bitloom.run import Cycles, ExecutorOptions, create_executor
 from bitloom.run.inputs import arrange_inputs, random_inputs
@@ -33,6 +34,8 @@ README = "README.md"
 # Inferences simulated to measure: the first shows the latency, the ends of the others their distance. Buffers between
 # circuits let the first few pass at another pace, so there are more where that takes no time.
 _FEWEST_MEASURED, _MOST_MEASURED, _MEASURED_CYCLES = 3, 12, 20_000
+# Cycles times look-up tables of an inference that is still simulated while building: half a minute's work.
+_MOST_MEASURED_WORK = 50_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +69,10 @@ def build(
     """Plan and design a model's circuit and write a folder that stands alone.
 
     The folder holds ``<name>.v``, the testbench ``<name>_tb.v`` and its vectors ``*.hex``, ``report.json``,
-    ``README.md`` and ``Makefile``. The testbench's expected words are the NumPy executor's. Latency and interval are
-    measured by simulating a few of the vectors in PyRTL, where every tensor is compared too, so a folder is only
-    written for a circuit that was right.
+    ``README.md`` and ``Makefile``. The testbench's expected words are the NumPy executor's. Latency and interval of
+    designs of moderate size are measured by simulating a few of the vectors in PyRTL, where every tensor is compared
+    too, so that the folder is only written for a circuit that was right; larger ones are for `bitloom verify` with
+    the verilog executor, which is faster there, and their report says that its cycles are planned ones.
 
     Args:
         model: to build; float edges stay in software.
@@ -94,14 +98,18 @@ def build(
     say = progress or _silent
     arrays = random_inputs(model.graph, vectors, seed) if inputs is None else arrange_inputs(model.graph, inputs)
     say("planning and designing")
-    options = ExecutorOptions(target=target or Target(), bus=bus)
-    executor = create_executor("pyrtl", model, options)
-    assert isinstance(executor, PyrtlExecutor)
-    circuit = executor.circuit
+    goal = target or Target()
+    plan = make_plan(split_float_edges(model.graph).core, goal, bus)
     say("computing expected words")
     tensors = model.graph.evaluate(arrays)
-    say("measuring cycles")
-    cycles = _measure(executor, arrays, tensors)
+    cycles = None
+    if plan.interval * plan.logic <= _MOST_MEASURED_WORK:
+        say("measuring cycles")
+        executor = create_executor("pyrtl", model, ExecutorOptions(target=goal, bus=bus))
+        assert isinstance(executor, PyrtlExecutor)
+        circuit, cycles = executor.circuit, _measure(executor, arrays, tensors)
+    else:
+        circuit = design(plan)
     say("writing Verilog")
     module = to_verilog(circuit)
     files = {f"{module.top}.v": module.text, **write_testbench(circuit, module, tensors)}
@@ -109,7 +117,7 @@ def build(
     report = {
         WRITTEN_BY: f"bitloom {version('bitloom')}",
         "files": [*files, README, REPORT],
-        **design_report(circuit, target or Target(), cycles),
+        **design_report(circuit, goal, cycles),
     }
     files[README] = readme(circuit, report, len(next(iter(arrays.values()))))
     files[REPORT] = report_text(report)

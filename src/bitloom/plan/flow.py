@@ -16,7 +16,10 @@ from bitloom.hw.stream import StreamType
 from bitloom.ir import Graph, Node
 from bitloom.ops.hardware import StreamingOperator
 from bitloom.ops.schedule import Beats, Schedule, converted
-from bitloom.plan.plan import NodePlan, Port
+from bitloom.plan.plan import NodePlan, Plan, Port
+
+# Cycles in the buffers of an input port and an output port.
+_PORT_REGISTERS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,33 @@ class Step:
     node: Node
     arrivals: tuple[Arrival, ...]
     result: Flow
+
+
+@dataclass(frozen=True)
+class Span:
+    """When a circuit gives its result, in cycles since the first beat of the inputs of the same inference.
+
+    Attributes:
+        node: name of the circuit's node.
+        first: cycle of its first beat.
+        last: cycle of its last beat.
+    """
+
+    node: str
+    first: int
+    last: int
+
+
+def timeline(plan: Plan) -> tuple[Span, ...]:
+    """The schedule of one inference among many, as far as it can be told without simulating."""
+    steps = trace(plan.graph, plan.inputs, plan.nodes, plan.interval)
+    return tuple(Span(step.node.name, int(step.result.times[0]), int(step.result.times[-1])) for step in steps)
+
+
+def planned_latency(plan: Plan) -> int:
+    """Cycles from the first input beat to the last output beat, without stalls, about."""
+    last_input = max(port.type.beats for port in plan.inputs)
+    return max([last_input, *(span.last for span in timeline(plan))]) + _PORT_REGISTERS
 
 
 def trace(graph: Graph, inputs: tuple[Port, ...], nodes: tuple[NodePlan, ...], interval: int) -> tuple[Step, ...]:

@@ -12,19 +12,24 @@ organisation                ``dataflow``: one circuit per node
 bus                         ``axi`` or ``stream``
 target                      what was asked for: ``interval``, ``dsp`` (null where not), ``board``
 macs                        multiply-accumulates of one inference
-latency_cycles              from the first input beat to the last output beat of one inference, both counted; measured
-interval_cycles             between the ends of consecutive inferences, back to back; measured
+latency_cycles              from the first input beat to the last output beat of one inference, both counted
+interval_cycles             between the ends of consecutive inferences, back to back
+measured                    whether these two were measured, or are what the planner counts on
 planned_interval_cycles     the interval the planner counts on
 bottleneck                  what holds the interval: ``what`` and its ``cycles``
 ports                       per stream: ``name``, ``direction``, ``tensor``, ``shape``, ``element``, ``scale`` and
                             ``zero_point`` (null if the tensor has none), ``lanes`` (elements per beat),
                             ``container_bits`` (of one element in tdata), ``beats`` (per tensor)
 layers                      per circuit, in order: ``name``, ``operator``, ``macs``, ``folding`` (``pe``, ``simd``,
-                            ``results``, ``rescale_in_logic``, ``packed``), ``cycles`` (per inference), ``multipliers`` (of the
-                            array), ``other_multipliers`` (rescale, softmax), ``utilisation``, ``memory_bits``,
+                            ``results``, ``rescale_in_logic``, ``packed``), ``cycles`` (per inference),
+                            ``multipliers`` (of the array), ``other_multipliers`` (rescale, softmax), ``utilisation``,
+                            ``memory_bits``,
+                            ``ram_blocks`` (of 18 kbit) and ``logic`` (look-up tables), both estimated,
                             ``facts`` (integers that the constants prove, by name: ranges and widths), ``notes``
                             (the same for people)
-totals                      ``multipliers`` (all of them), ``memory_bits``, ``utilisation``
+branches                    FIFOs where branches join: ``node``, ``operand``, ``tensor``, ``depth`` and ``least``
+                            (beats: held, and without which the network would block), ``beat_bits``
+totals                      ``multipliers`` (all of them), ``memory_bits``, ``ram_blocks``, ``logic``, ``utilisation``
 resources                   null; after synthesis, by family, see `bitloom.deploy.synthesis`
 ==========================  ==========================================================================================
 
@@ -41,21 +46,22 @@ from bitloom.design import Circuit
 from bitloom.ir import Graph
 from bitloom.ops.hardware import StreamingOperator
 from bitloom.plan import NodePlan, Plan, Port, Target
+from bitloom.plan.flow import planned_latency
 from bitloom.run import Cycles
 
 REPORT_FORMAT = 1
 
 
-def design_report(circuit: Circuit, target: Target, cycles: Cycles) -> dict[str, Any]:
+def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> dict[str, Any]:
     """Everything that is known about a design before synthesis, ready for JSON.
 
     Args:
         circuit: the design.
         target: what was asked for.
-        cycles: what was measured while simulating it, the interval included.
+        cycles: what was measured while simulating it, the interval included; None if it was not simulated.
     """
     plan = circuit.plan
-    interval = cycles.interval or plan.interval
+    interval = (cycles and cycles.interval) or plan.interval
     what, held = plan.bottleneck
     array = sum(planned.estimate.multipliers for planned in plan.nodes)
     return {
@@ -66,15 +72,29 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles) -> dict[str,
         "bus": plan.bus.value,
         "target": {"interval": target.interval, "dsp": target.dsp, "board": target.chip.name},
         "macs": plan.graph.macs,
-        "latency_cycles": cycles.latency,
+        "latency_cycles": cycles.latency if cycles else planned_latency(plan),
         "interval_cycles": interval,
+        "measured": cycles is not None,
         "planned_interval_cycles": plan.interval,
         "bottleneck": {"what": what, "cycles": held},
         "ports": [*_ports(plan.graph, "input", plan.inputs), *_ports(plan.graph, "output", plan.outputs)],
         "layers": [_layer(plan, planned, interval) for planned in plan.nodes],
+        "branches": [
+            {
+                "node": branch.node,
+                "operand": branch.operand,
+                "tensor": branch.value,
+                "depth": branch.depth,
+                "least": branch.least,
+                "beat_bits": branch.type.bits,
+            }
+            for branch in plan.branches
+        ],
         "totals": {
             "multipliers": plan.dsp,
             "memory_bits": plan.memory_bits,
+            "ram_blocks": plan.ram_blocks,
+            "logic": plan.logic,
             "utilisation": _utilisation(plan.graph.macs, array, interval),
         },
         "resources": None,
@@ -119,6 +139,8 @@ def _layer(plan: Plan, planned: NodePlan, interval: int) -> dict[str, Any]:
         "other_multipliers": estimate.other_multipliers,
         "utilisation": _utilisation(macs, estimate.multipliers, interval),
         "memory_bits": estimate.memory_bits,
+        "ram_blocks": estimate.ram_blocks,
+        "logic": estimate.logic,
         "facts": dict(node.operator.circuit(operands, plan.graph.results(node)).facts()),
         "notes": list(node.operator.notes(operands)),
     }

@@ -46,7 +46,8 @@ def design_tables(report: Mapping[str, Any]) -> str:
         f"{printable(report['model'])}: {report['organisation']}, {report['bus']} bus, "
         f"{report['macs']:,} MACs per inference",
         f"latency {report['latency_cycles']:,} cycles, interval {report['interval_cycles']:,} cycles "
-        f"(planned {report['planned_interval_cycles']:,}, held by {printable(held['what'])})",
+        + (f"(planned {report['planned_interval_cycles']:,}, " if report["measured"] else "(planned, not measured; ")
+        + f"held by {printable(held['what'])})",
         f"{totals['multipliers']:,} multipliers, {_percent(totals['utilisation'])} of their cycles useful; "
         f"{totals['memory_bits']:,} bits of constants",
     ]
