@@ -329,5 +329,9 @@ class _Reader:
 
 
 def _snake(field: str) -> str:
-    """The schema's spelling of a field: ``fusedActivationFunction`` is ``fused_activation_function``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field).lower()
+    """The schema's spelling of a field, from its Python classes' spelling.
+
+    >>> _snake("fusedActivationFunction"), _snake("dilationWFactor")
+    ('fused_activation_function', 'dilation_w_factor')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", field).lower()
