@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +95,16 @@ def _aligned(array: Array, rank: int, wanted: int) -> Array:
 def every_value(element: IntType) -> Int64Array:
     """All values of a type, ascending."""
     return np.arange(element.minimum, element.maximum + 1, dtype=np.int64)
+
+
+def product_range(left: IntType, left_zero_point: int, right: IntType, right_zero_point: int) -> Interval:
+    """Of ``(x - zx) * (y - zy)``."""
+    ends = [
+        (x - left_zero_point) * (y - right_zero_point)
+        for x in (left.minimum, left.maximum)
+        for y in (right.minimum, right.maximum)
+    ]
+    return Interval(min(ends), max(ends))
 
 
 def broadcast_shape(operands: Sequence[TensorType]) -> tuple[int, ...]:
@@ -200,9 +209,8 @@ def pair_example(
         data = random_integers(shape, element.minimum, element.maximum, 21) if position == constant else None
         operands.append(Value("xy"[position], _quantized(shape, element, scale, zero_point), data))
     shape = broadcast_shape([value.type for value in operands])
-    attributes: dict[str, Any] = {"fused_activation_function": activation}
-    if element.bits > 8:
-        attributes["pot_scale_int16"] = False
+    # Options that an operator lacks are ignored by its lowering.
+    attributes = {"fused_activation_function": activation, "pot_scale_int16": False}
     result = Value("z", _quantized(shape, element, *made))
     return example_graph(operator, name, operator.tflite[0], operands, result, attributes)
 
