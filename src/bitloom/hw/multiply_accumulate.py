@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyrtl
-from pyrtl import Register, WireVector, select
+from pyrtl import Const, Register, WireVector, select
 
 from bitloom.arith import Interval, IntType
 from bitloom.hw.memory import field, pack_words, registered_rom
@@ -51,14 +51,15 @@ class LanePlan:
     product_registers: int
 
     @classmethod
-    def of(cls, simd: int, *, product_registers: int = 1) -> LanePlan:
+    def of(cls, simd: int, *, product_registers: int = 1, count: int = 0) -> LanePlan:
         """Chains of nearly equal length; shorter ones start later so that all end together.
 
         Args:
             simd: lanes.
             product_registers: registers between a multiplier and the adder behind it.
+            count: how many; 0 for as few as `CHAIN_LENGTH` allows.
         """
-        count = -(-simd // CHAIN_LENGTH)
+        count = count or -(-simd // CHAIN_LENGTH)
         chains = tuple(tuple(int(lane) for lane in part) for part in np.array_split(np.arange(simd), count))
         longest = max(len(chain) for chain in chains)
         delays = [0] * simd
@@ -70,14 +71,41 @@ class LanePlan:
         return cls(chains, tuple(delays), chain_latency + tree_levels, product_registers)
 
 
+@dataclass(frozen=True)
+class Term:
+    """A signed number, and perhaps a bit to add to it: an adder takes both for the price of one.
+
+    Attributes:
+        value: two's complement.
+        carry: one bit, or none.
+    """
+
+    value: WireVector
+    carry: WireVector | None = None
+
+    def added_to(self, other: WireVector, bits: int) -> WireVector:
+        """The sum of another signed number and this, of a width that is known to hold it."""
+        if self.carry is None:
+            return signed_sum(other, self.value, bits)
+        # Synthesis makes an adder's carry-in of a position below the lowest, where a one meets the carry.
+        return signed_sum(pyrtl.concat(other, Const(1, 1)), pyrtl.concat(self.value, self.carry), bits + 1)[1:]
+
+
 def _operand_latency(product_registers: int) -> int:
     """Cycles from a memory address to the registers in front of the multipliers: as many to travel as behind them."""
     return 1 + product_registers
 
 
-def dot_latency(simd: int, product_registers: int = 1) -> int:
-    """Cycles from the address of a beat to the registered sums of its products."""
-    return _operand_latency(product_registers) + LanePlan.of(simd, product_registers=product_registers).sum_latency
+def dot_latency(simd: int, product_registers: int = 1, chains: int = 0) -> int:
+    """Cycles from the address of a beat to the registered sums of its products.
+
+    Args:
+        simd: lanes.
+        product_registers: registers behind each multiplier.
+        chains: how many chains they are added in; 0 for as few as `CHAIN_LENGTH` allows.
+    """
+    plan = LanePlan.of(simd, product_registers=product_registers, count=chains)
+    return _operand_latency(product_registers) + plan.sum_latency
 
 
 def dot_products(
@@ -88,7 +116,7 @@ def dot_products(
     address: WireVector,
     product_registers: int = 1,
     groups: int = 1,
-) -> tuple[list[WireVector], int]:
+) -> tuple[list[Term], int]:
     """The sums of products of one beat, for every processing element.
 
     Args:
@@ -107,38 +135,50 @@ def dot_products(
     _, elements, simd = weights.shape
     plan = LanePlan.of(simd, product_registers=product_registers)
     weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
-    lane_weights = _read_weights(name, weights, weight_bits, address, plan)
-    operands = []
-    for index, activation in enumerate(activations):
-        register = Register(activation.bitwidth, f"{name}_x{index}")
-        waiting = plan.delays[index // groups] + product_registers
-        register.next <<= delayed(activation, waiting, f"{name}_x{index}")
-        operands.append(register)
-    extremes = Interval(element.minimum, element.maximum)
+    lane_weights = read_weights(name, weights, weight_bits, address, plan, word_registers=product_registers)
+    operands = activation_operands(name, activations, plan, groups)
     sums = []
     for index in range(elements):
-        chain_sums = [
-            _chain(
-                f"{name}_pe{index}",
-                chain,
-                operands[index * groups // elements :: groups],
-                lane_weights[index],
-                weights[:, index],
-                extremes,
-                product_registers,
-            )
-            for chain in plan.chains
-        ]
-        sums.append(_tree(f"{name}_pe{index}", chain_sums))
+        own_operands = operands[index * groups // elements :: groups]
+        totals = chain_totals(f"{name}_pe{index}", plan, own_operands, lane_weights[index], weights[:, index], element)
+        sums.append(add_terms(f"{name}_pe{index}", [Term(total) for total in totals]))
     return sums, dot_latency(simd, product_registers)
 
 
-def _read_weights(
-    name: str, weights: npt.NDArray[np.int64], bits: int, address: WireVector, plan: LanePlan
+def activation_operands(
+    name: str, activations: Sequence[WireVector], plan: LanePlan, groups: int = 1
+) -> list[WireVector]:
+    """The registers in front of the multipliers, each delayed as its lane wants it; those of a lane side by side."""
+    operands: list[WireVector] = []
+    for index, activation in enumerate(activations):
+        register = Register(activation.bitwidth, f"{name}_x{index}")
+        waiting = plan.delays[index // groups] + plan.product_registers
+        register.next <<= delayed(activation, waiting, f"{name}_x{index}")
+        operands.append(register)
+    return operands
+
+
+def read_weights(
+    name: str,
+    weights: npt.NDArray[np.int64],
+    bits: int,
+    address: WireVector,
+    plan: LanePlan,
+    *,
+    word_registers: int,
 ) -> list[list[WireVector]]:
-    """Weights by [processing element][lane]: one memory for all lanes that share a delay."""
+    """Weights by [processing element][lane]: one memory for all lanes that share a delay.
+
+    Args:
+        name: prefix of the signals.
+        weights: int64, shape (words, pe, simd).
+        bits: width of one.
+        address: which word.
+        plan: where each lane sits.
+        word_registers: registers behind the memory's own.
+    """
     _, elements, simd = weights.shape
-    lanes: list[list[WireVector]] = [[pyrtl.Const(0, 1)] * simd for _ in range(elements)]
+    lanes: list[list[WireVector]] = [[Const(0, 1)] * simd for _ in range(elements)]
     delayed_address = address
     for delay in range(max(plan.delays) + 1):
         if delay:
@@ -148,11 +188,35 @@ def _read_weights(
             continue
         words = [pack_words(word.tolist(), bits) for word in weights[:, :, together].reshape(len(weights), -1)]
         word = registered_rom(f"{name}_weights{delay}", words, bits * elements * len(together), delayed_address)
-        word = delayed(word, plan.product_registers, f"{name}_weights{delay}_word")
+        word = delayed(word, word_registers, f"{name}_weights{delay}_word")
         for index in range(elements):
             for position, lane in enumerate(together):
                 lanes[index][lane] = field(word, index * len(together) + position, bits)
     return lanes
+
+
+def chain_totals(
+    name: str,
+    plan: LanePlan,
+    operands: Sequence[WireVector],
+    lane_weights: Sequence[WireVector],
+    weights: npt.NDArray[np.int64],
+    element: IntType,
+) -> list[WireVector]:
+    """The sums of one processing element's chains, all in the same cycle.
+
+    Args:
+        name: prefix of the signals.
+        plan: where each lane sits.
+        operands: the lanes' activations, registered.
+        lane_weights: what they are multiplied by, registered.
+        weights: every value that `lane_weights` takes, int64, shape (words, simd).
+        element: the activations' type.
+    """
+    extremes = Interval(element.minimum, element.maximum)
+    return [
+        _chain(name, chain, operands, lane_weights, weights, extremes, plan.product_registers) for chain in plan.chains
+    ]
 
 
 def _chain(
@@ -196,22 +260,29 @@ def _sum_bits(weights: npt.NDArray[np.int64], extremes: Interval) -> int:
     return Interval(min(int(low), 0), max(int(high), 0)).signed_bits
 
 
-def _tree(name: str, values: list[WireVector]) -> WireVector:
-    """Add pairs, a register after each level."""
-    level = 0
-    while len(values) > 1:
-        paired = []
-        for position in range(0, len(values), 2):
-            pair = values[position : position + 2]
-            bits = max(value.bitwidth for value in pair) + len(pair) - 1
-            register = Register(bits, f"{name}_tree{level}_{position // 2}")
-            register.next <<= signed_sum(pair[0], pair[1], bits) if len(pair) == 2 else pair[0]
-            paired.append(register)
-        values, level = paired, level + 1
-    return values[0]
+def add_terms(name: str, terms: Sequence[Term]) -> Term:
+    """Add pairs, a register after each level; each adder takes one carry and leaves at most one to the next."""
+    terms, level = list(terms), 0
+    while len(terms) > 1:
+        added = []
+        for position in range(0, len(terms), 2):
+            added.append(_add_pair(f"{name}_tree{level}_{position // 2}", terms[position : position + 2]))
+        terms, level = added, level + 1
+    return terms[0]
 
 
-def accumulator(name: str, term: WireVector, valid: WireVector, first: WireVector, bits: int) -> WireVector:
+def _add_pair(name: str, pair: Sequence[Term]) -> Term:
+    carries = [term.carry for term in pair if term.carry is not None]
+    register = Register(max(term.value.bitwidth for term in pair) + len(pair) - 1, name)
+    if len(pair) == 1:
+        register.next <<= pair[0].value
+    else:
+        carry_in = carries.pop() if carries else None
+        register.next <<= Term(pair[1].value, carry_in).added_to(pair[0].value, register.bitwidth)
+    return Term(register, delayed(carries[0], 1, f"{name}_carry") if carries else None)
+
+
+def accumulator(name: str, term: Term, valid: WireVector, first: WireVector, bits: int) -> WireVector:
     """A sum over beats; a `first` beat starts a new sum.
 
     The form ``select(first, 0, sum) + term`` lets synthesis use the accumulator inside a DSP slice where the term
@@ -219,12 +290,12 @@ def accumulator(name: str, term: WireVector, valid: WireVector, first: WireVecto
 
     Args:
         name: of the register.
-        term: what to add, signed.
+        term: what to add.
         valid: whether there is a term in this cycle.
         first: whether it starts a sum.
         bits: width that holds every partial sum.
     """
     register = Register(bits, name)
     kept = select(first, constant(0, bits), register)
-    register.next <<= select(valid, signed_sum(kept, term, bits), register)
+    register.next <<= select(valid, term.added_to(kept, bits), register)
     return register
