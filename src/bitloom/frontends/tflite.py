@@ -82,10 +82,11 @@ class _Import:
         self.where = where
         self.names = _unique_names(file.tensors)
         self.values: dict[int, Value] = {}
+        self.read = {index for operator in file.operators for index in operator.inputs} | set(file.outputs)
 
     def model(self, content: bytes) -> Model:
         self.check_support()
-        nodes = [self.node(operator) for operator in self.file.operators]
+        nodes = [node for operator in self.file.operators for node in self.nodes(operator)]
         read = {name for node in nodes for name in (*node.inputs, *node.outputs)}
         ends = (*self.file.inputs, *self.file.outputs)
         kept = {index: value for index, value in self.values.items() if value.name in read}
@@ -146,8 +147,8 @@ class _Import:
         place = f"{where}: {inner}" if inner else (error.where or where)
         return kind(error.what, where=place, remedy=error.remedy)
 
-    def node(self, operator: FileOperator) -> Node:
-        """Lower one operator."""
+    def nodes(self, operator: FileOperator) -> Iterable[Node]:
+        """Lower one operator: a node, or one for each of several results that something reads."""
         kind = self.operator(operator)
         assert kind is not None, "unsupported operators were refused before"
         place = self.place(operator)
@@ -160,19 +161,25 @@ class _Import:
                 outputs=tuple(self.value(index) for index in operator.outputs),
                 where=place,
             )
-            lowered = kind.lower(source)
+            lowered = kind.lower_results(source)
         except BitloomError as error:
             raise self.located(error, place) from error
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             # A file can hold attributes and operands that no operator foresees.
             raise ModelFormatError(f"makes no sense: {error}", where=place) from error
-        return Node(
-            name=f"{lowered.operator.name}_{operator.index}",
-            operator=lowered.operator,
-            inputs=lowered.inputs,
-            outputs=tuple(value.name for value in source.outputs),
-            source=place,
-        )
+        made = [value.name for value in source.outputs]
+        if len(lowered) == 1:
+            name = f"{lowered[0].operator.name}_{operator.index}"
+            return [Node(name, lowered[0].operator, lowered[0].inputs, tuple(made), source=place)]
+        if len(lowered) != len(made):
+            raise ModelFormatError(f"has {len(made)} outputs, and {operator.kind} makes {len(lowered)}", where=place)
+        return [
+            Node(
+                f"{each.operator.name}_{operator.index}_{position}", each.operator, each.inputs, (result,), source=place
+            )
+            for position, (each, result) in enumerate(zip(lowered, made, strict=True))
+            if operator.outputs[position] in self.read
+        ]
 
     def check_node(self, operator: FileOperator, kind: type[Operator]) -> None:
         tensors = self.file.tensors

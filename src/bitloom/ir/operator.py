@@ -136,8 +136,17 @@ class Operator(ABC):
         """
         raise UnsupportedError(f"{source.kind} cannot be read from this format", where=source.where)
 
+    @classmethod
+    def lower_results(cls, source: SourceNode) -> tuple[Lowered, ...]:
+        """Make the operators of a file's node: one that makes all its results, or one for each result in order.
+
+        Every operator has one result here. An operator whose spelling in a file may have several, such as SPLIT,
+        overrides this; results that nothing reads then cost nothing.
+        """
+        return (cls.lower(source),)
+
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
-        """The TFLite node that `lower` makes this operator from; the default suits operators without options.
+        """A TFLite node that `lower` makes this operator from; the default suits operators without options.
 
         Operands that `lower` turns into attributes come back as constants, whose names need not be unique.
 
