@@ -29,3 +29,14 @@ def test_stacks_of_matrices():
     random = np.random.default_rng(0)
     left, right = random.integers(-9, 10, (3, 4, 5)), random.integers(-9, 10, (3, 5, 2))
     assert (exact_matmul(left.astype(np.float32), right, 81 * 5) == left @ right).all()
+
+
+@pytest.mark.parametrize("pixels", [1, 6, 7, 8, 100])
+@pytest.mark.parametrize("magnitude", [2**20, 2**40, 2**60])
+def test_products_cut_into_rows(pixels, magnitude):
+    # 2**18 // (576 * 64) is 7 rows.
+    random = np.random.default_rng(pixels)
+    left, right = random.integers(-9, 10, (pixels, 576)), random.integers(-9, 10, (64, 576)).T
+    expected = left @ right
+    assert (exact_matmul(left, right, magnitude) == expected).all()
+    assert (exact_matmul(left[None, :, None], right, magnitude) == expected[None, :, None]).all()
