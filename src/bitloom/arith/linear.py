@@ -50,6 +50,8 @@ def _in_one_thread(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArr
         return left @ right
     flat = left.reshape(-1, depth)
     whole = len(flat) // rows * rows
+    if len(flat) > 4 * rows:
+        right = np.ascontiguousarray(right)  # the BLAS would turn a transposed matrix for each product
     product = np.empty((len(flat), columns), left.dtype)
     np.matmul(flat[:whole].reshape(-1, rows, depth), right, out=product[:whole].reshape(-1, rows, columns))
     np.matmul(flat[whole:], right, out=product[whole:])
