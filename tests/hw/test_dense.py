@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range, narrow
 from bitloom.errors import HardwareError
 from bitloom.hw.dense import DenseShape, dense
+from bitloom.hw.fabric import FABRICS
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.simulate import simulate_stream
 from bitloom.hw.stream import Stream
@@ -70,7 +71,7 @@ def shapes(draw):
             pe,
             simd,
             rescale_in_logic=draw(st.booleans()),
-            product_registers=draw(st.integers(1, 2)),
+            fabric=draw(st.sampled_from(FABRICS)),
         )
     )
 
@@ -91,6 +92,7 @@ def grouped_shapes(draw):
             groups=blocks * parallel,
             parallel=parallel,
             replayed=draw(st.booleans()),
+            packed=draw(st.booleans()),
         )
     )
 

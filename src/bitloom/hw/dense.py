@@ -30,7 +30,8 @@ from pyrtl import Const, WireVector, select
 from bitloom.arith import IntType
 from bitloom.hw.dense_shape import DenseShape, accumulator_bits, fold_weights
 from bitloom.hw.fifo import CreditFifo, credit_fifo
-from bitloom.hw.multiply_accumulate import accumulator, dot_products
+from bitloom.hw.multiply_accumulate import Term, accumulator, dot_products
+from bitloom.hw.packed_products import packed_products
 from bitloom.hw.registers import delayed, delayed_flag, named, wrapping_counter
 from bitloom.hw.replay import replay
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
@@ -91,11 +92,9 @@ def dense(
         constants = replace(constants, bias=constants.bias + (weights.sum(axis=1) << (element.bits - 1)))
     room = WireVector(1, f"{name}_room")
     beat = _take_beats(name, stream, shape, room, reset)
-    sums, latency = dot_products(
-        name, beat.lanes, element, fold_weights(weights, shape), beat.address, shape.product_registers, shape.parallel
-    )
+    sums, latency = _sums(name, beat, element, fold_weights(weights, shape), shape)
     flags = {
-        flag: delayed_flag(named(wire, f"{name}_{flag}"), latency + beat.delay, f"{name}_{flag}", reset)
+        flag: delayed_flag(named(wire, f"{name}_{flag}"), latency, f"{name}_{flag}", reset)
         for flag, wire in (("valid", beat.issue), ("first", beat.first), ("final", beat.completes))
     }
     sum_bits = accumulator_bits(weights, element)
@@ -120,7 +119,7 @@ def dense(
     buffer = credit_fifo(
         f"{name}_output",
         shape.output_type(output),
-        shape.fifo_depth,
+        shape.fifo_depth(shape.latency_after(latency)),
         push=delayed_flag(serial.emit, RESCALE_LATENCY, f"{name}_push", reset),
         data=pyrtl.concat_list(results),
         last=delayed_flag(serial.ends, RESCALE_LATENCY, f"{name}_push_last", reset),
@@ -175,6 +174,18 @@ def _take_beats(name: str, stream: Stream, shape: DenseShape, room: WireVector, 
     if not stream.type.element.signed:
         lanes = [pyrtl.concat(~lane[-1], lane[:-1]) if bits > 1 else ~lane for lane in lanes]
     return _Beat(issue, beat == 0, completes, last_pass, delay, lanes, delayed(address, delay, f"{name}_address"))
+
+
+def _sums(
+    name: str, beat: _Beat, element: IntType, weights: npt.NDArray[np.int64], shape: DenseShape
+) -> tuple[list[Term], int]:
+    """The dot products of each beat, and the cycles from `issue` to them."""
+    common = (name, beat.lanes, element, weights, beat.address)
+    if shape.packed:
+        sums, latency = packed_products(*common, groups=shape.parallel, fabric=shape.fabric)
+    else:
+        sums, latency = dot_products(*common, shape.fabric.product_registers, shape.parallel)
+    return sums, latency + beat.delay
 
 
 def _room(buffer: CreditFifo, shape: DenseShape, last_pass: WireVector) -> WireVector:

@@ -9,9 +9,14 @@ import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
+from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.multiply_accumulate import dot_latency
+from bitloom.hw.packed_products import packed_multipliers
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.stream import StreamType
+
+# The sums of so many products of 8-bit weights always fit beside each other.
+_SHORTEST_PACKED_CHAIN = 4
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ class DenseShape:
         simd: inputs of a group taken at the same time.
         results: outputs rescaled per cycle: the lanes of the output stream.
         rescale_in_logic: whether the rescale multiplies by adders instead of multiplier slices.
-        product_registers: registers behind each multiplier: one where slices have adders inside (xc7), two where the
-            adders are logic (ecp5).
+        packed: whether two outputs' products share a multiplier slice (see `bitloom.hw.packed_products`).
+        fabric: of the chip.
         groups: groups of channels that share no input.
         parallel: groups computed at the same time.
         replayed: whether the input comes once for each fold, so that nothing need be kept.
@@ -49,7 +54,8 @@ class DenseShape:
     simd: int
     results: int
     rescale_in_logic: bool = False
-    product_registers: int = 1
+    packed: bool = False
+    fabric: Fabric = XC7
     groups: int = 1
     parallel: int = 1
     replayed: bool = False
@@ -124,17 +130,21 @@ class DenseShape:
     @property
     def multipliers(self) -> int:
         """Multipliers of the array (those of the rescale not counted)."""
-        return self.sums * self.simd
+        return packed_multipliers(self.sums, self.simd, self.parallel) if self.packed else self.sums * self.simd
 
     @property
     def latency(self) -> int:
-        """Cycles from the start of a fold's last beat until its last result is in the FIFO."""
-        return dot_latency(self.simd, self.product_registers) + 2 + self.serial_beats + RESCALE_LATENCY
+        """Cycles from the start of a fold's last beat until its last result is in the FIFO, at most."""
+        chains = -(-self.simd // _SHORTEST_PACKED_CHAIN) if self.packed else 0
+        return self.latency_after(dot_latency(self.simd, self.fabric.product_registers, chains))
 
-    @property
-    def fifo_depth(self) -> int:
+    def latency_after(self, dot: int) -> int:
+        """The same, where the dot products take so many cycles."""
+        return dot + 2 + self.serial_beats + RESCALE_LATENCY
+
+    def fifo_depth(self, latency: int) -> int:
         """Output beats that keep the array busy while results are on their way, a power of two."""
-        folds_in_flight = -(-(self.latency + 2) // self.fold_beats) + 1
+        folds_in_flight = -(-(latency + 2) // self.fold_beats) + 1
         return max(2, 1 << (folds_in_flight * self.serial_beats - 1).bit_length())
 
     def input_type(self, element: IntType) -> StreamType:
@@ -145,6 +155,18 @@ class DenseShape:
     def output_type(self, element: IntType) -> StreamType:
         """What the unit gives."""
         return StreamType(element, self.outputs * self.groups, self.rows, self.results)
+
+    def needed_beats(self) -> npt.NDArray[np.int64]:
+        """For each output beat, how many input beats must have been taken before it can leave.
+
+        Returns:
+            int64, shape (output beats per tensor,), counted from the start of the tensor.
+        """
+        beats = self.rows * self.blocks * self.block_beats
+        row, beat = np.divmod(np.arange(beats, dtype=np.int64), self.block_beats)
+        if self.replayed:
+            row = row * self.passes + np.minimum(beat // self.serial_beats, self.passes - 1)
+        return (row + 1) * self.fold_beats
 
 
 def fold_weights(weights: npt.NDArray[np.int64], shape: DenseShape) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from bitloom.hw.registers import delayed, named
 
 # Look-up tables that synthesis takes rather than a block memory of 18 kbit; measured with Yosys 0.70 for xc7.
 _LOGIC_PER_BLOCK = 128
+_RAM_LOGIC_PER_BLOCK = 64
 
 
 def pack_words(values: Sequence[int], bits: int) -> int:
@@ -113,6 +114,27 @@ def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
     blocks = fabric.ram_blocks(depth, bits)
     if depth * bits <= 64 * _LOGIC_PER_BLOCK * blocks:
         return 0, -(-words // 64) * bits
+    return blocks, 0
+
+
+def ram_size(words: int, bits: int, fabric: Fabric = XC7, *, registered: bool = True) -> tuple[int, int]:
+    """What a buffer with one port to read and one to write takes: (block memories of 18 kbit, look-up tables).
+
+    Args:
+        words: rounded up to a power of two.
+        bits: of a word.
+        fabric: of the chip.
+        registered: whether the word read goes into a register, without which it is no block memory.
+
+    >>> ram_size(32, 12), ram_size(64, 32), ram_size(128, 32), ram_size(128, 32, registered=False)
+    ((0, 8), (0, 44), (1, 0), (0, 120))
+    """
+    depth = 1 << (words - 1).bit_length()
+    # Four look-up tables hold 32 words of 6 bits, or 64 of 3 (UG474, table 2-3); deeper ones need a multiplexer.
+    logic = 4 * -(-bits // 6) if depth <= 32 else 4 * -(-bits // 3) * -(-depth // 64) + (depth // 64 - 1) * bits
+    blocks = fabric.ram_blocks(depth, bits)
+    if not registered or logic <= _RAM_LOGIC_PER_BLOCK * blocks:
+        return 0, logic
     return blocks, 0
 
 

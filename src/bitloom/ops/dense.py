@@ -1,9 +1,9 @@
-"""What dense layers share between their software ranges and their hardware: constants, foldings, costs, circuit."""
+"""Dense layers: the constants that software ranges and hardware both derive from, and the circuit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -14,23 +14,15 @@ from pyrtl import WireVector
 from bitloom.arith import Interval, IntType, Rescale, dot_product_range
 from bitloom.arith.narrow import NarrowRescale, narrow
 from bitloom.errors import GraphError
-from bitloom.hw.dense import DenseShape, accumulator_bits, dense
-from bitloom.hw.product import limbs
-from bitloom.hw.rescale import RescaleConstants, multiplied_bits
+from bitloom.hw.dense import DenseShape, dense
+from bitloom.hw.packed_products import packed_multipliers
+from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
-from bitloom.ops.hardware import (
-    Estimate,
-    Folding,
-    StreamingCircuit,
-    buffer_blocks,
-    dsp_slices,
-    product_logic,
-    ram_logic,
-    rom_blocks,
-    rom_logic,
-)
-from bitloom.ops.schedule import Schedule, rowwise
+from bitloom.ops.dense_cost import DenseCost
+from bitloom.ops.dense_folding import Pair, results_unit, useful_parts, worthwhile, worthwhile_results
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
+from bitloom.ops.schedule import Schedule
 
 
 class DenseOperator(Protocol):
@@ -123,6 +115,17 @@ class DenseTerms:
         low, high = self.accumulator_bounds
         return narrow(self.operator.rescale, low, high, self.operator.output_zero_point, self.operator.activation)
 
+    def facts(self) -> Mapping[str, int]:
+        """Range and width of the accumulator with its bias; the narrowed rescale."""
+        bounds, narrowed = self.constants.range, self.narrowed
+        return {
+            "accumulator_low": bounds.low,
+            "accumulator_high": bounds.high,
+            "accumulator_bits": bounds.signed_bits,
+            "rescale_multiplier_bits": narrowed.multiplier_bits,
+            "rescale_shift": narrowed.shift,
+        }
+
     @cached_property
     def constants(self) -> RescaleConstants:
         """What the rescale circuit needs."""
@@ -142,55 +145,32 @@ class DenseCircuit(StreamingCircuit):
 
     def foldings(self) -> Iterable[Folding]:
         """Every split of outputs and inputs that no smaller one equals, with enough results to keep up."""
-        terms = self.terms
-        for pe in useful_parts(terms.outputs):
-            folds = -(-terms.outputs // pe)
-            for simd in useful_parts(terms.depth):
-                least = -(-pe // -(-terms.depth // simd))
-                for results in range(least, pe + 1):
-                    if pe % results == 0 or (folds == 1 and results == least):
-                        yield Folding(pe, simd, results)
-                        yield Folding(pe, simd, results, rescale_in_logic=True)
+        outputs, depth = self.terms.outputs, self.terms.depth
+        for packed in (False, True) if self._cost.can_pack else (False,):
+            pairs = (
+                Pair(
+                    pe,
+                    simd,
+                    -(-outputs // pe) * -(-depth // simd),
+                    packed_multipliers(pe, simd) if packed else pe * simd,
+                )
+                for pe in useful_parts(outputs)
+                for simd in useful_parts(depth)
+                if pe > packed
+            )
+            for pair in worthwhile(pairs):
+                unit = results_unit(pair.pe, 1, outputs, 1)
+                for results in worthwhile_results(pair.pe, -(-depth // pair.simd), unit):
+                    yield Folding(pair.pe, pair.simd, results, packed=packed)
+                    yield Folding(pair.pe, pair.simd, results, rescale_in_logic=True, packed=packed)
 
     def estimate(self, folding: Folding) -> Estimate:
-        """One DSP slice per lane, and what the rescale's product needs."""
-        terms, shape = self.terms, self._shape(folding)
-        words, word_bits = shape.folds * shape.fold_beats, self._weight_bits * shape.multipliers
-        narrowed, value_bits = terms.narrowed, multiplied_bits(terms.constants)
-        slices = shape.results * limbs(value_bits) * limbs(narrowed.multiplier_bits)
-        adders = shape.results * product_logic(value_bits, narrowed.multipliers)
-        return Estimate(
-            cycles=shape.cycles,
-            multipliers=shape.multipliers * dsp_slices(terms.element.bits, self._weight_bits),
-            other_multipliers=0 if folding.rescale_in_logic else slices,
-            memory_bits=words * word_bits,
-            ram_blocks=(
-                rom_blocks(words, word_bits, folding.fabric)
-                + (
-                    buffer_blocks(2 * shape.fold_beats, shape.simd * terms.element.bits, folding.fabric)
-                    if shape.folds > 1
-                    else 0
-                )
-            ),
-            logic=(
-                rom_logic(words, word_bits)
-                + shape.pe * self._sum_bits * (1 + (shape.simd > 1) - (shape.serial_beats == 1))
-                + (ram_logic(2 * shape.fold_beats, shape.simd * terms.element.bits) if shape.folds > 1 else 0)
-                + 150 * shape.results
-                + (adders if folding.rescale_in_logic else 0)
-            ),
-        )
+        """See `DenseCost.estimate`."""
+        return self._cost.estimate(self._shape(folding))
 
     def facts(self) -> Mapping[str, int]:
-        """Range and width of the accumulator with its bias; the narrowed rescale."""
-        bounds, narrowed = self.terms.constants.range, self.terms.narrowed
-        return {
-            "accumulator_low": bounds.low,
-            "accumulator_high": bounds.high,
-            "accumulator_bits": bounds.signed_bits,
-            "rescale_multiplier_bits": narrowed.multiplier_bits,
-            "rescale_shift": narrowed.shift,
-        }
+        """See `DenseTerms.facts`."""
+        return self.terms.facts()
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """Rows of K elements."""
@@ -202,8 +182,8 @@ class DenseCircuit(StreamingCircuit):
 
     def schedule(self, folding: Folding) -> Schedule:
         """A row for a row."""
-        (source,) = self.input_types(folding)
-        return rowwise(source, self.output_type(folding), self._shape(folding).latency)
+        shape = self._shape(folding)
+        return Schedule((shape.needed_beats(),), shape.latency)
 
     def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
         """See `bitloom.hw.dense.dense`."""
@@ -214,31 +194,21 @@ class DenseCircuit(StreamingCircuit):
     def _shape(self, folding: Folding) -> DenseShape:
         terms = self.terms
         rows = terms.operands[0].type.size // terms.depth
-        return DenseShape(
-            terms.depth,
-            terms.outputs,
-            rows,
-            folding.pe,
-            folding.simd,
-            folding.results,
-            folding.rescale_in_logic,
-            folding.fabric.product_registers,
-        )
+        return folded_shape(DenseShape(terms.depth, terms.outputs, rows, 1, 1, 1), folding)
 
     @cached_property
-    def _weight_bits(self) -> int:
-        return Interval(int(self.terms.weights.min()), int(self.terms.weights.max())).signed_bits
-
-    @cached_property
-    def _sum_bits(self) -> int:
-        # Unsigned elements are multiplied less half their range.
-        return accumulator_bits(self.terms.weights, IntType(self.terms.element.bits))
+    def _cost(self) -> DenseCost:
+        return DenseCost(self.terms)
 
 
-def useful_parts(total: int) -> list[int]:
-    """The part sizes that cut `total` into each possible number of parts, the smallest for each number.
-
-    >>> useful_parts(10)
-    [1, 2, 3, 4, 5, 10]
-    """
-    return sorted({-(-total // parts) for parts in range(1, total + 1)})
+def folded_shape(shape: DenseShape, folding: Folding) -> DenseShape:
+    """The shape of a layer, which must have as many groups side by side as the folding's outputs, folded."""
+    return replace(
+        shape,
+        pe=min(folding.pe, shape.outputs),
+        simd=folding.simd,
+        results=folding.results,
+        rescale_in_logic=folding.rescale_in_logic,
+        packed=folding.packed,
+        fabric=folding.fabric,
+    )
