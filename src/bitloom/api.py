@@ -130,6 +130,7 @@ def build(
     vectors: int = 16,
     inputs: Array | Mapping[str, Array] | None = None,
     seed: int = 0,
+    page: bool = False,
 ) -> Build:
     """Write a model's circuit into a folder that stands alone: Verilog, testbench, report, README, Makefile.
 
@@ -141,6 +142,7 @@ def build(
         vectors: number of random inferences in the testbench; not used with `inputs`.
         inputs: the inferences of the testbench, as for `run`.
         seed: of random inferences.
+        page: whether to write the report as a page, too: ``report.html``.
 
     Raises:
         ExportError: the folder holds something else, or cannot be written.
@@ -155,7 +157,9 @@ def build(
     >>> built.report["macs"], built.report["interval_cycles"] <= 100
     (2431, True)
     """
-    return deploy.build(_as_model(model), folder, target=target, bus=bus, vectors=vectors, inputs=inputs, seed=seed)
+    return deploy.build(
+        _as_model(model), folder, target=target, bus=bus, vectors=vectors, inputs=inputs, seed=seed, page=page
+    )
 
 
 def random_inputs(model: ModelLike, count: int, seed: int = 0) -> dict[str, Array]:

@@ -22,11 +22,11 @@ needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icar
 REPORT_KEYS = {
     *("written_by", "files", "format", "model", "top", "organisation", "bus", "target", "macs", "latency_cycles"),
     *("interval_cycles", "planned_interval_cycles", "bottleneck", "ports", "layers", "totals", "resources"),
-    *("measured", "branches"),
+    *("measured", "branches", "network"),
 }
 LAYER_KEYS = {
     *("name", "operator", "macs", "folding", "cycles", "multipliers", "other_multipliers", "utilisation"),
-    *("memory_bits", "ram_blocks", "logic", "facts", "notes"),
+    *("memory_bits", "ram_blocks", "logic", "schedule", "facts", "notes"),
 }
 
 

@@ -20,6 +20,7 @@ replaced, any other that is not empty is left alone. `bitloom synth` then says w
 examples:
   bitloom build digits.tflite -o digits_fpga --interval 40
   bitloom build model.tflite -o small --dsp 8 --bus stream
+  bitloom build resnet.tflite -o resnet_fpga --board pynq-z2 --report
   bitloom build model.tflite -o checked --dataset mnist --num-images 100"""
 
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target_arguments(parser)
     add_input_arguments(parser, default_count=16)
     group = parser.add_argument_group("output")
+    group.add_argument("--report", action="store_true", help="write report.html, too: the design in pictures")
     group.add_argument("--json", action="store_true", help="print report.json instead of its tables")
 
 
@@ -47,7 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     inferences = read_inferences(model.graph, arguments)
     with progress() as report:
         built = build(
-            model, arguments.output, target=goal, bus=bus(arguments), inputs=inferences.inputs, progress=report
+            model,
+            arguments.output,
+            target=goal,
+            bus=bus(arguments),
+            inputs=inferences.inputs,
+            page=arguments.report,
+            progress=report,
         )
     if arguments.json:
         print(report_text(built.report), end="")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitloom.deploy.folder import REPORT, WRITTEN_BY, check_replaceable, report_text, write_folder
+from bitloom.deploy.folder import PAGE, REPORT, WRITTEN_BY, check_replaceable, report_text, write_folder
 from bitloom.deploy.makefile import synthesis_targets
 from bitloom.deploy.readme import readme
 from bitloom.design import Circuit, design
@@ -21,7 +21,7 @@ from bitloom.frontends import Model
 from bitloom.ir.operator import Array
 from bitloom.passes import split_float_edges
 from bitloom.plan import Bus, Target, make_plan
-from bitloom.report import design_report
+from bitloom.report import design_report, report_page
 from bitloom.run import Cycles, ExecutorOptions, create_executor
 from bitloom.run.inputs import arrange_inputs, random_inputs
 from bitloom.run.pyrtl_executor import PyrtlExecutor
@@ -64,6 +64,7 @@ def build(
     vectors: int = 16,
     inputs: Array | Mapping[str, Array] | None = None,
     seed: int = 0,
+    page: bool = False,
     progress: Progress | None = None,
 ) -> Build:
     """Plan and design a model's circuit and write a folder that stands alone.
@@ -82,6 +83,7 @@ def build(
         vectors: number of random inferences in the testbench; not used with `inputs`.
         inputs: the inferences of the testbench, see `bitloom.run.inputs.arrange_inputs`.
         seed: of random inferences.
+        page: whether to write the report as ``report.html``, too.
         progress: told what is being done.
 
     Raises:
@@ -116,11 +118,13 @@ def build(
     files["Makefile"] += synthesis_targets(module.top)
     report = {
         WRITTEN_BY: f"bitloom {version('bitloom')}",
-        "files": [*files, README, REPORT],
+        "files": [*files, README, REPORT, *([PAGE] if page else [])],
         **design_report(circuit, goal, cycles),
     }
     files[README] = readme(circuit, report, len(next(iter(arrays.values()))))
     files[REPORT] = report_text(report)
+    if page:
+        files[PAGE] = report_page(report)
     return Build(place, write_folder(place, files), circuit, report)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from bitloom.design.names import identifier
 from bitloom.errors import ExportError
-from bitloom.report import REPORT_FORMAT
+from bitloom.report import REPORT_FORMAT, report_page
 
 REPORT = "report.json"
+PAGE = "report.html"
 WRITTEN_BY = "written_by"
 """Key of the report by which a folder is known to be bitloom's."""
 
@@ -149,16 +150,20 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Replace the report of a folder, whole.
+    """Replace the report of a folder, whole, and its page if it has one.
 
     Raises:
         ExportError: it cannot be written.
     """
+    texts = {REPORT: report_text(report)}
+    if PAGE in report.get("files", ()):
+        texts[PAGE] = report_page(report)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".report.") as beside:
-            made = Path(beside) / REPORT
-            made.write_text(report_text(report), encoding="utf-8")
-            made.replace(folder / REPORT)
+            for name, text in texts.items():
+                made = Path(beside) / name
+                made.write_text(text, encoding="utf-8")
+                made.replace(folder / name)
     except OSError as error:
         raise _unwritable(folder, error) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bitloom.deploy.folder import PAGE
 from bitloom.design import Circuit
 from bitloom.design.axi import register_map
 from bitloom.plan import Bus, Port
@@ -24,7 +25,7 @@ def readme(circuit: Circuit, report: Mapping[str, Any], vectors: int) -> str:
         f"# {name}\n",
         f"The quantized neural network {_in_table(report['model'])} as a circuit, made by {report['written_by']}. "
         "It computes, bit for bit, what the integer model computes. Nothing else is needed to use this folder.\n",
-        _files(name, vectors),
+        _files(name, vectors, page=PAGE in report["files"]),
         "## The design\n",
         f"```\n{design_tables(report)}```\n",
         _ports(circuit, report),
@@ -35,7 +36,7 @@ def readme(circuit: Circuit, report: Mapping[str, Any], vectors: int) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _files(name: str, vectors: int) -> str:
+def _files(name: str, vectors: int, *, page: bool) -> str:
     return (
         "| file | what it is |\n"
         "|---|---|\n"
@@ -43,7 +44,8 @@ def _files(name: str, vectors: int) -> str:
         f"| `{name}_tb.v` | testbench: sends {vectors} inferences and compares every word that comes out |\n"
         f"| `{name}_tb_*.hex` | its vectors, one bus word a line; only the testbench reads them |\n"
         "| `report.json` | the numbers below, and resources once synthesised |\n"
-        "| `Makefile` | the commands below as targets |\n"
+        + ("| `report.html` | the same in pictures, for a browser |\n" if page else "")
+        + "| `Makefile` | the commands below as targets |\n"
     )
 
 

@@ -52,6 +52,7 @@ class Estimate:
         memory_bits: constant memory.
         ram_blocks: block memories of 18 kbit.
         logic: a rough measure of look-up tables, to choose between foldings of equal speed and multipliers.
+        bound: what the cycles are spent on: ``compute``, or reading the ``line buffer``.
     """
 
     cycles: int
@@ -60,6 +61,7 @@ class Estimate:
     memory_bits: int = 0
     ram_blocks: int = 0
     logic: int = 0
+    bound: str = "compute"
 
     @property
     def dsp(self) -> int:

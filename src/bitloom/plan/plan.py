@@ -135,6 +135,16 @@ class Plan:
         return max([*parts, *self.conversions], key=lambda part: part[1])
 
     @property
+    def bound(self) -> str:
+        """What kind of work holds the interval: of a circuit, of the bus, of a change of width."""
+        what, _ = self.bottleneck
+        planned = self.node(what)
+        if planned is not None:
+            return planned.estimate.bound
+        kind = what.partition(" ")[0]
+        return {"input": "input bus", "output": "output bus"}.get(kind, "width conversion")
+
+    @property
     def dsp(self) -> int:
         """Multiplier slices."""
         return sum(plan.estimate.dsp for plan in self.nodes)

@@ -16,17 +16,20 @@ latency_cycles              from the first input beat to the last output beat of
 interval_cycles             between the ends of consecutive inferences, back to back
 measured                    whether these two were measured, or are what the planner counts on
 planned_interval_cycles     the interval the planner counts on
-bottleneck                  what holds the interval: ``what`` and its ``cycles``
+bottleneck                  what holds the interval: ``what``, its ``cycles``, and the ``bound``: ``compute``,
+                            ``line buffer``, ``input bus``, ``output bus`` or ``width conversion``
+network                     the nodes in order: ``name``, ``operator``, ``reads`` and ``makes`` (tensors that move),
+                            ``shape`` of the first of those made
 ports                       per stream: ``name``, ``direction``, ``tensor``, ``shape``, ``element``, ``scale`` and
                             ``zero_point`` (null if the tensor has none), ``lanes`` (elements per beat),
                             ``container_bits`` (of one element in tdata), ``beats`` (per tensor)
 layers                      per circuit, in order: ``name``, ``operator``, ``macs``, ``folding`` (``pe``, ``simd``,
-                            ``results``, ``rescale_in_logic``, ``packed``), ``cycles`` (per inference),
-                            ``multipliers`` (of the array), ``other_multipliers`` (rescale, softmax), ``utilisation``,
-                            ``memory_bits``,
-                            ``ram_blocks`` (of 18 kbit) and ``logic`` (look-up tables), both estimated,
-                            ``facts`` (integers that the constants prove, by name: ranges and widths), ``notes``
-                            (the same for people)
+                            ``results``, ``rescale_in_logic``, ``packed``), ``cycles`` (per inference), ``schedule``
+                            (cycles of the ``first`` and ``last`` beat of its result, from the first input beat on,
+                            planned), ``multipliers`` (of the array), ``other_multipliers`` (rescale, softmax),
+                            ``utilisation``, ``memory_bits``, ``ram_blocks`` (of 18 kbit) and ``logic`` (look-up
+                            tables), both estimated, ``facts`` (integers that the constants prove, by name: ranges
+                            and widths), ``notes`` (the same for people)
 branches                    FIFOs where branches join: ``node``, ``operand``, ``tensor``, ``depth`` and ``least``
                             (beats: held, and without which the network would block), ``beat_bits``
 totals                      ``multipliers`` (all of them), ``memory_bits``, ``ram_blocks``, ``logic``, ``utilisation``
@@ -46,7 +49,7 @@ from bitloom.design import Circuit
 from bitloom.ir import Graph
 from bitloom.ops.hardware import StreamingOperator
 from bitloom.plan import NodePlan, Plan, Port, Target
-from bitloom.plan.flow import planned_latency
+from bitloom.plan.flow import Span, planned_latency, timeline
 from bitloom.run import Cycles
 
 REPORT_FORMAT = 1
@@ -76,9 +79,12 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> di
         "interval_cycles": interval,
         "measured": cycles is not None,
         "planned_interval_cycles": plan.interval,
-        "bottleneck": {"what": what, "cycles": held},
+        "bottleneck": {"what": what, "cycles": held, "bound": plan.bound},
+        "network": _network(plan.graph),
         "ports": [*_ports(plan.graph, "input", plan.inputs), *_ports(plan.graph, "output", plan.outputs)],
-        "layers": [_layer(plan, planned, interval) for planned in plan.nodes],
+        "layers": [
+            _layer(plan, planned, span, interval) for planned, span in zip(plan.nodes, timeline(plan), strict=True)
+        ],
         "branches": [
             {
                 "node": branch.node,
@@ -124,7 +130,20 @@ def _ports(graph: Graph, direction: str, ports: Sequence[Port]) -> list[dict[str
     return described
 
 
-def _layer(plan: Plan, planned: NodePlan, interval: int) -> dict[str, Any]:
+def _network(graph: Graph) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": node.name,
+            "operator": node.operator.name,
+            "reads": [name for name in node.inputs if not graph.value(name).is_constant],
+            "makes": list(node.outputs),
+            "shape": list(graph.type(node.outputs[0]).shape),
+        }
+        for node in graph.nodes
+    ]
+
+
+def _layer(plan: Plan, planned: NodePlan, span: Span, interval: int) -> dict[str, Any]:
     node, estimate = planned.node, planned.estimate
     operands = plan.graph.operands(node)
     macs = node.operator.cost(operands).macs
@@ -135,6 +154,7 @@ def _layer(plan: Plan, planned: NodePlan, interval: int) -> dict[str, Any]:
         "macs": macs,
         "folding": {name: value for name, value in vars(planned.folding).items() if name != "fabric"},
         "cycles": estimate.cycles,
+        "schedule": {"first": span.first, "last": span.last},
         "multipliers": estimate.multipliers,
         "other_multipliers": estimate.other_multipliers,
         "utilisation": _utilisation(macs, estimate.multipliers, interval),

@@ -51,8 +51,19 @@ def design_tables(report: Mapping[str, Any]) -> str:
         f"{totals['multipliers']:,} multipliers, {_percent(totals['utilisation'])} of their cycles useful; "
         f"{totals['memory_bits']:,} bits of constants",
     ]
+    head, rows = layer_table(report)
+    notes = [f"{printable(layer['name'])}: {'; '.join(layer['notes'])}" for layer in report["layers"] if layer["notes"]]
+    return "\n".join([*lines, "", text_table(head, rows), *([""] if notes else []), *notes]) + "\n"
+
+
+def layer_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """A row per layer: what it computes, how, and what that takes.
+
+    Args:
+        report: see `bitloom.report.design`.
+    """
     head = ["layer", "operator", "MACs", "pe x simd", "results", "cycles", "multipliers", "useful", "constant bits"]
-    rows = [
+    rows: list[list[object]] = [
         [
             layer["name"],
             layer["operator"],
@@ -66,8 +77,7 @@ def design_tables(report: Mapping[str, Any]) -> str:
         ]
         for layer in report["layers"]
     ]
-    notes = [f"{printable(layer['name'])}: {'; '.join(layer['notes'])}" for layer in report["layers"] if layer["notes"]]
-    return "\n".join([*lines, "", text_table(head, rows), *([""] if notes else []), *notes]) + "\n"
+    return head, rows
 
 
 def resource_tables(report: Mapping[str, Any], family: str) -> str:
