@@ -75,6 +75,7 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
     return word
 
 
+@cache
 def rom_size(words: int, bits: int, fabric: Fabric = XC7) -> tuple[int, int]:
     """What a memory made by `registered_rom` takes: (block memories of 18 kbit, look-up tables).
 
@@ -117,6 +118,7 @@ def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
     return blocks, 0
 
 
+@cache
 def ram_size(words: int, bits: int, fabric: Fabric = XC7, *, registered: bool = True) -> tuple[int, int]:
     """What a buffer with one port to read and one to write takes: (block memories of 18 kbit, look-up tables).
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,7 @@ def _operand_latency(product_registers: int) -> int:
     return 1 + product_registers
 
 
+@cache
 def dot_latency(simd: int, product_registers: int = 1, chains: int = 0) -> int:
     """Cycles from the address of a beat to the registered sums of its products.
 

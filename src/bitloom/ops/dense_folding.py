@@ -9,11 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+
+from bitloom.hw.multiply_accumulate import CHAIN_LENGTH
 
 # Multipliers that no chip in reach has: wider arrays are not offered.
-_MOST_MULTIPLIERS = 8192
+_MOST_MULTIPLIERS = 4096
+# Of pairs that are equal in cycles and multipliers, so many are left to choose from.
+_MOST_EQUALS = 3
+# A slower one has to save such a part of the multipliers, or waste no more of their time than the best.
+_SAVING = 0.04
 # Beyond this many lanes for one, serializing costs less than rescaling everything at once.
-_MOST_EXTRA_RESULTS = 4
+_MOST_EXTRA_RESULTS = 2
 
 
 @dataclass(frozen=True)
@@ -45,17 +52,27 @@ def useful_parts(total: int) -> list[int]:
 def worthwhile(pairs: Iterable[Pair]) -> Iterator[Pair]:
     """Those that no other pair beats in cycles without more multipliers, or in multipliers without more cycles.
 
+    Of equal ones, a few with the least logic around the multipliers; of many that are nearly equal, some.
+
     >>> [pair.pe for pair in worthwhile([Pair(1, 1, 8, 1), Pair(2, 2, 4, 2), Pair(3, 3, 4, 2), Pair(4, 4, 4, 3)])]
     [2, 3, 1]
     """
-    fewest = _MOST_MULTIPLIERS + 1
-    level = (0, 0)
-    for pair in sorted(pairs, key=lambda pair: (pair.cycles, pair.multipliers)):
-        if (pair.cycles, pair.multipliers) == level:
-            yield pair
-        elif pair.multipliers < fewest:
-            fewest, level = pair.multipliers, (pair.cycles, pair.multipliers)
-            yield pair
+    fewest = kept = _MOST_MULTIPLIERS + 1
+    ordered = sorted(pairs, key=lambda pair: (pair.cycles, pair.multipliers))
+    least = min((pair.cycles * pair.multipliers for pair in ordered), default=0)
+    for (cycles, multipliers), equals in groupby(ordered, key=lambda pair: (pair.cycles, pair.multipliers)):
+        if multipliers >= fewest:
+            continue
+        fewest = multipliers
+        if multipliers <= kept * (1 - _SAVING) or cycles * multipliers <= least * (1 + _SAVING):
+            kept = multipliers
+            yield from sorted(equals, key=_logic)[:_MOST_EQUALS]
+
+
+def _logic(pair: Pair) -> int:
+    """A rough measure of what is around the multipliers: accumulators and sums of chains, and lanes that wait."""
+    sums = -(-pair.simd // CHAIN_LENGTH) if pair.simd > 1 else 0
+    return pair.pe * sums * 24 + pair.simd * 8
 
 
 def worthwhile_results(sums: int, beats: int, unit: int) -> list[int]:
@@ -66,8 +83,8 @@ def worthwhile_results(sums: int, beats: int, unit: int) -> list[int]:
         beats: cycles of a fold.
         unit: results divide this; 0 where any number will do.
 
-    >>> worthwhile_results(16, 5, 16), worthwhile_results(7, 3, 0), worthwhile_results(16, 16, 16)
-    ([4, 16], [3, 7], [1])
+    >>> worthwhile_results(16, 5, 16), worthwhile_results(5, 2, 0), worthwhile_results(16, 16, 16)
+    ([4], [3, 5], [1])
     """
     for results in range(-(-sums // beats), sums + 1):
         if unit % results == 0:
