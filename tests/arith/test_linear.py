@@ -40,3 +40,7 @@ def test_products_cut_into_rows(pixels, magnitude):
     expected = left @ right
     assert (exact_matmul(left, right, magnitude) == expected).all()
     assert (exact_matmul(left[None, :, None], right, magnitude) == expected[None, :, None]).all()
+
+
+def test_empty_sums_are_zero():
+    assert exact_matmul(np.zeros((5, 0), np.int8), np.zeros((0, 3), np.int8), 0).tolist() == [[0] * 3] * 5

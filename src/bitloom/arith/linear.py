@@ -46,7 +46,7 @@ def _in_one_thread(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArr
     """``left @ right`` as a stack of products of a few rows, each small enough for one thread."""
     depth, columns = right.shape[-2:]
     rows = _ONE_THREAD // max(1, depth * columns)
-    if right.ndim != 2 or rows < 2 or left.dtype.kind == "i":
+    if right.ndim != 2 or rows < 2 or not depth or left.dtype.kind == "i":
         return left @ right
     flat = left.reshape(-1, depth)
     whole = len(flat) // rows * rows

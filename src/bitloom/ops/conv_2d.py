@@ -52,13 +52,14 @@ class Conv2d(ConvolutionOperator):
 
     def accumulate(self, gathered: Array, weights: Array, magnitude: int) -> npt.NDArray[np.int64]:
         """One matrix product, or one for each group."""
-        outputs, depth = weights.shape[0], weights.shape[3]
-        groups, pixels = gathered.shape[-1] // depth, int(np.prod(gathered.shape[:3]))
+        outputs, down, across, depth = weights.shape
+        groups, pixels, terms = gathered.shape[-1] // depth, int(np.prod(gathered.shape[:3])), down * across * depth
         if groups == 1:
-            return exact_matmul(gathered.reshape(pixels, -1), weights.reshape(outputs, -1).T, magnitude)
-        columns = gathered.reshape(pixels, -1, groups, depth).transpose(2, 0, 1, 3).reshape(groups, pixels, -1)
-        rows = weights.reshape(groups, outputs // groups, -1).transpose(0, 2, 1)
-        return exact_matmul(columns, rows, magnitude).transpose(1, 0, 2).reshape(pixels, outputs)
+            return exact_matmul(gathered.reshape(pixels, terms), weights.reshape(outputs, terms).T, magnitude)
+        columns = gathered.reshape(pixels, down * across, groups, depth).transpose(2, 0, 1, 3)
+        rows = weights.reshape(groups, outputs // groups, terms).transpose(0, 2, 1)
+        sums = exact_matmul(columns.reshape(groups, pixels, terms), rows, magnitude)
+        return sums.transpose(1, 0, 2).reshape(pixels, outputs)
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """An int32 bias of int16 images is announced."""
