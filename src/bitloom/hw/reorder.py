@@ -29,6 +29,7 @@ from bitloom.hw.stream import Stream, StreamType
 LATENCY = 3
 """Cycles from the last beat of a frame to the first beat read from it, without stalls."""
 
+_SETTLING = 6  # Turns after which frames follow each other in the same way in each.
 _DEPTH = 4  # A beat's room is reserved, filled, emptied and given back within three cycles.
 
 
@@ -56,21 +57,29 @@ class Reordering:
         """Beats of the path."""
         return math.prod(len(axis) for axis in self.path)
 
-    def steady_cycles(self, frames: int, tensors: int = 6) -> int:
-        """Cycles between tensors of so many frames, when neither side stalls.
+    def steady_cycles(self, frames: int, arrivals: Sequence[tuple[int, int]] | None = None) -> int:
+        """Cycles between tensors, when neither side stalls.
 
         A bank fills after the one before it and after it was emptied; it is emptied after the one before it and
         after it filled.
+
+        Args:
+            frames: of a tensor.
+            arrivals: for each frame, the cycles in which its last beat comes after the last of the frame before, and
+                the cycles from its first beat to its last; a beat in every cycle if None.
         """
-        filled = [-1, -1]
-        emptied = [-1, -1, -1]
-        ends = []
-        for index in range(frames * tensors):
-            filled.append(max(filled[-1], emptied[-2]) + self.frame)
-            emptied.append(max(emptied[-1], filled[-1]) + self.path_beats * self.repeats[index % len(self.repeats)])
-            if index % frames == frames - 1:
-                ends.append(emptied[-1])
-        return ends[-1] - ends[-2]
+        reading = [self.path_beats * times for times in self.repeats]
+        if arrivals is None and len(set(reading)) == 1:
+            return frames * max(self.frame, reading[0])
+        period = len(self.repeats) if arrivals is None else frames
+        filled, emptied, ends = -1, (-1, -1), [-1]
+        for _ in range(_SETTLING):
+            for index in range(period):
+                apart, inside = arrivals[index] if arrivals else (self.frame, self.frame)
+                filled = max(filled + apart, emptied[0] + inside)
+                emptied = (emptied[1], max(emptied[1], filled) + reading[index % len(reading)])
+            ends.append(emptied[1])
+        return (ends[-1] - ends[-2]) * frames // period
 
 
 def reorder(name: str, stream: Stream, order: Reordering, output: StreamType, reset: WireVector) -> Stream:

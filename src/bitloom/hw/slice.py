@@ -6,6 +6,7 @@ from its position, which nested counters know: a tensor's beats are walked along
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,9 +41,16 @@ class Axis:
     chosen: Sequence[int]
 
     def __post_init__(self) -> None:
-        ascending = all(low < high for low, high in zip(self.chosen, self.chosen[1:], strict=False))
+        ascending = min(self.steps) > 0
         if not self.chosen or not ascending or self.chosen[0] < 0 or self.chosen[-1] >= self.length:
             raise HardwareError(f"{list(self.chosen)} are no ascending positions of an axis of {self.length}")
+
+    @property
+    def steps(self) -> set[int]:
+        """Differences between neighbours among the chosen positions; 1 for a single one."""
+        if isinstance(self.chosen, range):
+            return {self.chosen.step}
+        return {high - low for low, high in itertools.pairwise(self.chosen)} or {1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +88,7 @@ def _walk(name: str, axes: Sequence[Axis], step: WireVector, reset: WireVector) 
 def _is_chosen(
     name: str, axis: Axis, count: WireVector, wraps: WireVector, enable: WireVector, reset: WireVector
 ) -> WireVector:
-    steps = {high - low for low, high in zip(axis.chosen, axis.chosen[1:], strict=False)} or {1}
+    steps = axis.steps
     if len(steps) > 1:
         chosen = set(axis.chosen)
         memory = RomBlock(

@@ -53,13 +53,22 @@ def converted(needed: Beats, source: StreamType, target: StreamType) -> Beats:
     """The beats of a stream that must have arrived for `needed` beats of what its width is converted to.
 
     Args:
-        needed: beats of `target`, at least 1.
+        needed: beats of `target`; none where a beat of the result waits for nothing.
         source: what arrives.
         target: what it is converted to.
     """
     if source == target:
         return needed
-    return _beats_through(source, _last_elements(target)[needed - 1])
+    return at_beats(_beats_through(source, _last_elements(target)), needed)
+
+
+def at_beats(values: Beats, count: Beats) -> Beats:
+    """What stands at the last of so many beats; 0 for none of them.
+
+    >>> at_beats(np.array([5, 6, 7]), np.array([0, 1, 3]))
+    array([0, 5, 7])
+    """
+    return np.concatenate([[0], values])[count]
 
 
 def _last_elements(stream: StreamType) -> Beats:

@@ -15,7 +15,7 @@ import numpy as np
 from bitloom.hw.stream import StreamType
 from bitloom.ir import Graph, Node
 from bitloom.ops.hardware import StreamingOperator
-from bitloom.ops.schedule import Beats, Schedule, converted
+from bitloom.ops.schedule import Beats, Schedule, at_beats, converted
 from bitloom.plan.plan import NodePlan, Plan, Port
 
 # Cycles in the buffers of an input port and an output port.
@@ -147,11 +147,15 @@ def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
     )
     needed = {
         source: np.maximum.reduce(
-            [arrival.flow.needed[source][arrival.taken - 1] for arrival in arrivals if source in arrival.flow.needed]
+            [
+                at_beats(arrival.flow.needed[source], arrival.taken)
+                for arrival in arrivals
+                if source in arrival.flow.needed
+            ]
         )
         for source in {source for arrival in arrivals for source in arrival.flow.needed}
     }
-    ready = np.maximum.reduce([arrival.flow.times[arrival.taken - 1] for arrival in arrivals]) + schedule.latency
+    ready = np.maximum.reduce([at_beats(arrival.flow.times, arrival.taken) for arrival in arrivals]) + schedule.latency
     spread = np.arange(len(ready), dtype=np.int64) * plan.estimate.cycles // len(ready)
     times = np.maximum.accumulate(ready - spread) + spread
     result = Flow(plan.output_type, needed, times, _is_forked(graph, plan.node.outputs[0]))
