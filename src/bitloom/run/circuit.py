@@ -122,14 +122,22 @@ def elements_of(
 ) -> npt.NDArray[np.int64]:
     """The elements of tensors seen on a stream, int64, shape (tensors, size); padding of row ends dropped."""
     raw = _as_bytes(beats, stream_type.bits)
+    rows = _lanes(raw, stream_type).reshape(inferences, stream_type.rows, -1)
+    return rows[:, :, : stream_type.row].reshape(inferences, -1)
+
+
+def _lanes(raw: npt.NDArray[np.uint8], stream_type: StreamType) -> npt.NDArray[np.int64]:
+    """The elements of beats, int64, shape (beats, lanes)."""
     bits, element = stream_type.element.bits, stream_type.element
+    if bits in (8, 16, 32, 64):
+        whole = np.ascontiguousarray(raw[:, : stream_type.bits // 8])
+        return whole.view(f"<{'i' if element.signed else 'u'}{bits // 8}").astype(np.int64)
     unpacked = np.unpackbits(raw, axis=1, bitorder="little")[:, : stream_type.bits]
     lanes = unpacked.reshape(len(raw), stream_type.lanes, bits).astype(np.int64)
     weights = np.array([1 << bit for bit in range(bits)], np.uint64).astype(np.int64)
     if element.signed:
         weights[-1] = element.minimum
-    rows = (lanes @ weights).reshape(inferences, stream_type.rows, -1)
-    return rows[:, :, : stream_type.row].reshape(inferences, -1)
+    return lanes @ weights
 
 
 def _as_bytes(beats: Sequence[int] | npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
