@@ -1,0 +1,171 @@
+"""The sliding window, one tap a beat: every shape under stalls and resets, its promised beats, cycles and memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stream_checks import build_between, combinational_inputs, run_checked
+from window_checks import INT8, PAD, Pins, build, images, shapes
+
+from bitloom.arith import IntType
+from bitloom.errors import HardwareError
+from bitloom.hw.stream import StreamType
+from bitloom.hw.window import Taps, WindowShape, window
+
+SAME = WindowShape(8, 8, 4, (3, 3), padding=(1, 1, 1, 1), lanes=2)
+CASES = {
+    "same": SAME,
+    "stride 2, padded at the end": WindowShape(8, 6, 4, (3, 3), (2, 2), padding=(0, 1, 0, 1), lanes=2),
+    "blocks repeated": WindowShape(5, 5, 8, (3, 3), padding=(1, 1, 1, 1), block=4, lanes=2, repeats=3),
+    "last row and column unread": WindowShape(8, 8, 2, (3, 3), (2, 2)),
+    "most of it unread": WindowShape(9, 9, 2, (1, 1), (4, 4)),
+    "kernel larger than the image": WindowShape(3, 2, 1, (5, 4), padding=(2, 2, 2, 1)),
+    "dilated": WindowShape(7, 7, 1, (3, 2), dilation=(2, 3), padding=(2, 2, 1, 2)),
+    "cropped": WindowShape(7, 7, 1, (2, 2), padding=(-2, -1, -1, -2)),
+    "whole rows of padding": WindowShape(3, 3, 1, (2, 2), padding=(4, 4, 3, 3)),
+    "one row": WindowShape(1, 40, 2, (1, 5), padding=(0, 0, 2, 2), lanes=2),
+    "one row, stride beyond the kernel": WindowShape(1, 41, 2, (1, 2), (1, 5)),
+    "one column": WindowShape(30, 1, 2, (5, 1), padding=(2, 2, 0, 0)),
+    "one pixel": WindowShape(1, 1, 1, (1, 1)),
+}
+
+
+def check(shape, **options):
+    given_images = images(shape, 3)
+    run = run_checked(given_images, *build(shape), **options)
+    np.testing.assert_array_equal(run.tensors, shape.windows(given_images, PAD))
+    return run
+
+
+@pytest.mark.parametrize("shape", CASES.values(), ids=CASES.keys())
+def test_shapes_of_every_kind(shape):
+    check(shape, stall=0.3)
+    assert check(shape).interval == max(shape.beats, shape.image_words)
+
+
+def test_the_reference_counts_by_hand():
+    shape = WindowShape(2, 3, 4, (2, 2), (1, 2), padding=(1, 0, 0, 1), block=2, lanes=1, repeats=2)
+    image, seen = np.arange(24).reshape(2, 3, 4), []
+    for y in range(2):
+        for x in (0, 2):
+            for block in range(2):
+                for _ in range(2):
+                    for row in (y - 1, y):
+                        for column in (x, x + 1):
+                            inside = row >= 0 and column < 3
+                            seen += list(image[row, column, 2 * block : 2 * block + 2]) if inside else [PAD, PAD]
+    assert shape.windows(image, PAD).tolist() == [seen]
+    assert shape.order().tolist() == list(range(8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=shapes(),
+    stall=st.sampled_from([0.0, 0.3, 0.8]),
+    resets=st.lists(st.integers(1, 80), max_size=3),
+    seed=st.integers(0, 2**16),
+)
+def test_any_shape_with_stalls_and_resets(shape, stall, resets, seed):
+    check(shape, stall=stall, seed=seed, resets=tuple(resets))
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=shapes(most_padding=0))
+def test_no_cycle_more_than_the_busier_side(shape):
+    """The first image comes a little later than those behind it, so that the mean can be below."""
+    assert check(shape).interval <= max(shape.beats, shape.image_words)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes(largest=5), where=st.floats(0, 1))
+def test_a_withheld_input_shows_which_beats_need_it(shape, where):
+    """Of the second image too: what the first one leaves behind changes nothing."""
+    build(shape)
+    pins, needed = Pins(), shape.needed_beats()
+    for image in range(2):
+        given_beats = image * shape.image_words + round(where * (shape.image_words - 1))
+        pins.run(2 * (shape.beats + shape.image_words) + 20, left=given_beats, wants=(image + 1) * shape.beats)
+        expected = np.searchsorted(needed, given_beats - image * shape.image_words, side="right")
+        assert pins.given == image * shape.beats + expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes(largest=5), where=st.floats(0, 1))
+def test_a_withheld_consumer_shows_how_many_beats_are_accepted(shape, where):
+    build(shape)
+    pins, wants = Pins(), round(where * shape.beats)
+    pins.run(2 * (shape.beats + shape.image_words + shape.capacity) + 20, left=10**6, wants=wants)
+    assert pins.given == wants
+    assert pins.taken == shape.accepted_beats()[wants]
+
+
+def test_three_cycles_from_the_needed_beat_to_the_offered_one():
+    shape = WindowShape(4, 4, 1, (2, 2))
+    build(shape)
+    pins = Pins()
+    cycles = []
+    for cycle in range(60):
+        before = pins.given
+        pins.run(1, left=100, wants=100)
+        if pins.given > before:
+            cycles.append(cycle)
+    # Input beat n is taken in cycle n - 1. The first window needs 6 beats: its last two taps are beats 5 and 6.
+    assert cycles[:4] == [3, 4, 7, 8]
+
+
+def test_no_combinational_path():
+    build(SAME)
+    assert combinational_inputs() == set()
+
+
+@pytest.mark.parametrize("element", [IntType(1, signed=False), IntType(4), IntType(8, signed=False), IntType(16)])
+def test_any_element(element):
+    shape = WindowShape(3, 3, 2, (2, 2), padding=(1, 1, 1, 1), lanes=2)
+    value = element.maximum
+    source, sink = build_between(
+        shape.input_type(element), shape.output_type(element), lambda s, reset: window("window", s, shape, value, reset)
+    )
+    given_images = np.random.default_rng(0).integers(element.minimum, element.maximum, (2, 18), endpoint=True)
+    run = run_checked(given_images, source, sink, stall=0.2)
+    np.testing.assert_array_equal(run.tensors, shape.windows(given_images, value))
+
+
+def test_memory_is_the_span_and_a_stride():
+    assert WindowShape(32, 32, 16, (3, 3), padding=(1, 1, 1, 1), lanes=4).depth == 4 * 32 * 4
+    assert WindowShape(96, 96, 3, (3, 3), (2, 2), padding=(0, 1, 0, 1)).depth == 2048
+    assert WindowShape(1, 16000, 1, (1, 5)).depth == 16
+    assert WindowShape(32, 32, 16, (3, 3), padding=(1, 1, 1, 1), lanes=4).memory_bits(INT8) == 512 * 32
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kernel": (9, 3)}, "does not fit"),
+        ({"stride": (0, 1)}, "size below 1"),
+        ({"lanes": 3}, "do not divide"),
+        ({"block": 3}, "do not divide"),
+        ({"kernel": (1, 1), "stride": (99, 1), "padding": (1, 0, 0, 0)}, "every tap is padding"),
+    ],
+)
+def test_shapes_that_make_no_sense(wrong, message):
+    with pytest.raises(HardwareError, match=message):
+        WindowShape(**{"height": 8, "width": 8, "channels": 4, "kernel": (3, 3), **wrong})
+
+
+def test_what_does_not_fit_the_stream():
+    with pytest.raises(HardwareError, match="padding with 128, which is no int8"):
+        build_between(
+            SAME.input_type(INT8), SAME.output_type(INT8), lambda s, reset: window("window", s, SAME, 128, reset)
+        )
+    with pytest.raises(HardwareError, match="the window takes 64x4 int8, 2 a beat, not 1x5 int8, 1 a beat"):
+        build_between(StreamType(INT8, 5), SAME.output_type(INT8), lambda s, reset: window("window", s, SAME, 0, reset))
+
+
+def test_orders_are_permutations():
+    for taps in Taps:
+        shape = WindowShape(5, 5, 8, (3, 2), block=4, lanes=2, taps=taps)
+        assert sorted(shape.order().tolist()) == list(range(24))
+    assert WindowShape(5, 5, 4, (2, 2), lanes=2, taps=Taps.COLUMN).order().tolist()[:6] == [0, 1, 8, 9, 2, 3]
+    assert WindowShape(5, 5, 4, (2, 2), lanes=2, taps=Taps.ALL).order().tolist()[:8] == [0, 1, 4, 5, 8, 9, 12, 13]
