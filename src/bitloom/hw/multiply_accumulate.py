@@ -26,7 +26,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pyrtl
-from pyrtl import Const, Register, WireVector, select
+from pyrtl import Const, Register, RomBlock, WireVector, select
 
 from bitloom.arith import Interval, IntType
 from bitloom.hw.memory import field, pack_words, registered_rom
@@ -88,8 +88,9 @@ class Term:
         """The sum of another signed number and this, of a width that is known to hold it."""
         if self.carry is None:
             return signed_sum(other, self.value, bits)
-        # Synthesis makes an adder's carry-in of a position below the lowest, where a one meets the carry.
-        return signed_sum(pyrtl.concat(other, Const(1, 1)), pyrtl.concat(self.value, self.carry), bits + 1)[1:]
+        # A carry-in is a position below the lowest, where a one meets the carry. Yosys keeps room for what makes
+        # `other` (a multiplexer, in an accumulator) in front of the adder only if the one is beside `value`.
+        return signed_sum(pyrtl.concat(self.value, Const(1, 1)), pyrtl.concat(other, self.carry), bits + 1)[1:]
 
 
 def _operand_latency(product_registers: int) -> int:
@@ -137,7 +138,9 @@ def dot_products(
     _, elements, simd = weights.shape
     plan = LanePlan.of(simd, product_registers=product_registers)
     weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
-    lane_weights = read_weights(name, weights, weight_bits, address, plan, word_registers=product_registers)
+    lane_weights = read_weights(
+        name, weights, weight_bits, address, plan, varying=activations[0][0], word_registers=product_registers
+    )
     operands = activation_operands(name, activations, plan, groups)
     sums = []
     for index in range(elements):
@@ -167,6 +170,7 @@ def read_weights(
     address: WireVector,
     plan: LanePlan,
     *,
+    varying: WireVector,
     word_registers: int,
 ) -> list[list[WireVector]]:
     """Weights by [processing element][lane]: one memory for all lanes that share a delay.
@@ -177,6 +181,7 @@ def read_weights(
         bits: width of one.
         address: which word.
         plan: where each lane sits.
+        varying: any bit that synthesis cannot know.
         word_registers: registers behind the memory's own.
     """
     _, elements, simd = weights.shape
@@ -189,12 +194,27 @@ def read_weights(
         if not together:
             continue
         words = [pack_words(word.tolist(), bits) for word in weights[:, :, together].reshape(len(weights), -1)]
-        word = registered_rom(f"{name}_weights{delay}", words, bits * elements * len(together), delayed_address)
+        word_bits = bits * elements * len(together)
+        word = registered_rom(f"{name}_weights{delay}", words, word_bits, delayed_address)
+        if isinstance(word, Const):
+            word = _disguised(f"{name}_weights{delay}", word, varying)
         word = delayed(word, word_registers, f"{name}_weights{delay}_word")
         for index in range(elements):
             for position, lane in enumerate(together):
                 lanes[index][lane] = field(word, index * len(together) + position, bits)
     return lanes
+
+
+def _disguised(name: str, value: Const, varying: WireVector) -> WireVector:
+    """A register that always holds the same, which synthesis does not see.
+
+    Yosys 0.70 narrows products by constants to what it takes for unsigned ones, and gets chains of them wrong. So the
+    constant is read from a memory of two equal words.
+    """
+    memory = RomBlock(value.bitwidth, 1, [value.val] * 2, name=f"{name}_rom", max_read_ports=1, asynchronous=True)
+    word = Register(value.bitwidth, f"{name}_word")
+    word.next <<= memory[varying]
+    return word
 
 
 def chain_totals(

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyrtl
-from pyrtl import Const, WireVector
+from pyrtl import WireVector
 
 from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
@@ -50,7 +50,7 @@ from bitloom.hw.multiply_accumulate import (
     dot_latency,
     read_weights,
 )
-from bitloom.hw.registers import constant, delayed, named
+from bitloom.hw.registers import delayed, named
 
 
 def can_pack(weights: npt.NDArray[np.int64], element: IntType, fabric: Fabric) -> bool:
@@ -61,7 +61,8 @@ def can_pack(weights: npt.NDArray[np.int64], element: IntType, fabric: Fabric) -
         element: the activations' type; unsigned ones have to be made signed before.
         fabric: of the chip.
     """
-    if not (fabric.packs_products and element.signed and element.bits <= fabric.multiplier_bits):
+    # Of products by one bit synthesis makes no slices but logic, which packing would double.
+    if not (fabric.packs_products and element.signed and 2 <= element.bits <= fabric.multiplier_bits):
         return False
     low, high = min(int(weights.min()), 0), max(int(weights.max()), 0)
     shift = fabric.multiplicand_bits - Interval(low - (low < 0), high).signed_bits
@@ -199,7 +200,7 @@ def packed_products(
     >>> sums, latency = packed_products("layer", activations, IntType(8), weights, address)
     >>> for index, term in enumerate(sums):
     ...     output = pyrtl.Output(20, f"sum{index}")
-    ...     output <<= term.added_to(Const(0, 20), 20)
+    ...     output <<= term.added_to(pyrtl.Const(0, 20), 20)
     >>> simulation = pyrtl.FastSimulation()
     >>> for _ in range(latency + 1):
     ...     simulation.step({"address": 1, "activation0": -128 & 0xFF, "activation1": 5})
@@ -214,7 +215,15 @@ def packed_products(
     operands = activation_operands(name, activations, plan, groups)
     stored = packing.stored(weights)
     bits = Interval(int(stored.min()), int(stored.max())).signed_bits
-    fields = read_weights(name, stored, bits, address, plan, word_registers=fabric.product_registers - 1)
+    fields = read_weights(
+        name,
+        stored,
+        bits,
+        address,
+        plan,
+        varying=activations[0][0],
+        word_registers=fabric.product_registers - 1,
+    )
     sums: dict[int, Term] = {}
     for low, high in packing.pairs:
         prefix = f"{name}_pe{low}_{high}"
@@ -239,9 +248,6 @@ def packed_products(
 
 def multiplicand(low: WireVector, high: WireVector, packing: Packing) -> WireVector:
     """Two fields as stored, side by side: ``high * 2**shift + low`` of the weights that they stand for."""
-    if isinstance(low, Const) and isinstance(high, Const):
-        value = pyrtl.val_to_signed_integer(low.val, low.bitwidth) & ((1 << packing.shift) - 1)
-        return constant((high.val << packing.shift) | value, packing.high_bits + packing.shift)
     return pyrtl.concat(high[: packing.high_bits], low.sign_extended(packing.shift))
 
 

@@ -1,0 +1,53 @@
+"""Packed products after synthesis: half the slices, in cascades, and still exact."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyrtl
+import pytest
+from gate_level import synthesize_gates
+from product_units import PackedUnit
+
+from bitloom.arith import IntType
+from bitloom.hw.packed_products import Packing, packed_multipliers
+
+RANDOM = np.random.default_rng(0)
+INT8 = IntType(8)
+# Z is PCIN, X and Y the product: the sum of the slice before comes by the cascade (UG479, table 2-7).
+CASCADED = "OPMODE(7'h15)"
+
+
+@pytest.mark.parametrize(
+    ("weights", "groups"),
+    [
+        # As trained layers are: many small weights, a few large ones. One chain.
+        pytest.param(np.clip(RANDOM.laplace(0, 20, (24, 2, 8)).round(), -127, 127).astype(np.int64), 1, id="trained"),
+        # Three chains, whose carries meet in a tree; one element alone in each of two groups.
+        pytest.param(RANDOM.choice([-127, 127], (12, 6, 9)), 2, id="extremes"),
+        # Fields 16 bits apart.
+        pytest.param(RANDOM.choice([-128, 127, -1], (12, 2, 3)), 1, id="minus 128"),
+        # Signs that never change, above and below.
+        pytest.param(np.stack([RANDOM.integers(0, 60, (8, 4)), RANDOM.integers(-128, 0, (8, 4))], 1), 1, id="one sign"),
+        # One word: what synthesis would see as constants.
+        pytest.param(RANDOM.integers(-127, 128, (1, 4, 3)), 1, id="one word"),
+    ],
+)
+def test_synthesised_it_is_one_slice_a_pair_in_cascades_and_still_exact(tmp_path, weights, groups):
+    _, elements, simd = weights.shape
+    unit = PackedUnit(weights, INT8, groups)
+    text = io.StringIO()
+    pyrtl.output_to_verilog(text, add_reset=True)
+    gates = synthesize_gates(text.getvalue(), "toplevel", tmp_path)
+    random = np.random.default_rng(1)
+    beats = random.integers(-128, 128, (120, simd * groups))
+    beats[:60] = random.choice([-128, 127, -1, 0], (60, simd * groups))
+    beats[0], beats[1] = -128, 127
+    addresses = np.arange(len(beats)) % len(weights)
+    seen = gates.run(unit.inputs, unit.outputs, unit.steps(addresses, beats))
+    np.testing.assert_array_equal(unit.sums(seen, len(beats)), unit.expected(addresses, beats))
+    packing = Packing.of(weights, INT8, groups=groups)
+    columns = len(packing.pairs) + len(packing.singles)
+    assert gates.cells["DSP48E1"] == packed_multipliers(elements, simd, groups) == columns * simd
+    assert gates.netlist.read_text().count(CASCADED) == columns * (simd - packing.chains)
