@@ -8,10 +8,14 @@ import numpy as np
 import pyrtl
 import pytest
 from gate_level import synthesize_gates
+from gate_stream import synthesized_stream
 from product_units import PackedUnit
 
-from bitloom.arith import IntType
+from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range, narrow
+from bitloom.hw.dense import DenseShape, dense
 from bitloom.hw.packed_products import Packing, packed_multipliers
+from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.stream import Stream
 
 RANDOM = np.random.default_rng(0)
 INT8 = IntType(8)
@@ -51,3 +55,21 @@ def test_synthesised_it_is_one_slice_a_pair_in_cascades_and_still_exact(tmp_path
     columns = len(packing.pairs) + len(packing.singles)
     assert gates.cells["DSP48E1"] == packed_multipliers(elements, simd, groups) == columns * simd
     assert gates.netlist.read_text().count(CASCADED) == columns * (simd - packing.chains)
+
+
+def test_a_packed_layer_takes_half_the_slices_and_is_still_exact_under_stalls(tmp_path):
+    shape = DenseShape(depth=18, outputs=8, rows=1, pe=4, simd=6, results=2, rescale_in_logic=True, packed=True)
+    random = np.random.default_rng(2)
+    matrix, bias = random.integers(-127, 128, (8, 18)), random.integers(-500, 500, 8)
+    low, high = dot_product_range(matrix, bias, Interval(0, 255))
+    reference = Rescale((127 / float(np.abs([low, high]).max()),), Rounding.DOUBLE)
+    constants = RescaleConstants(bias, narrow(reference, low, high, 3, Interval(-128, 127)), low, high)
+    pyrtl.reset_working_block()
+    source = Stream.input_ports("source", shape.input_type(IntType(8, signed=False)))
+    sink = Stream.output_ports("sink", shape.output_type(INT8))
+    dense("layer", source, shape, matrix, constants, INT8, pyrtl.Input(1, "reset")).feed(sink)
+    inputs = random.integers(0, 256, (24, 18))
+    inputs[0], inputs[1] = 0, 255
+    gates, tensors = synthesized_stream(inputs, source, sink, tmp_path)
+    np.testing.assert_array_equal(tensors, np.clip(reference.apply(inputs @ matrix.T + bias) + 3, -128, 127))
+    assert gates.cells["DSP48E1"] == shape.multipliers == shape.pe * shape.simd // 2
