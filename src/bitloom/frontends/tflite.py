@@ -18,6 +18,7 @@ from bitloom.ir import (
     FLOAT32,
     ElementType,
     Graph,
+    Lowered,
     Node,
     Operator,
     Quantization,
@@ -37,6 +38,17 @@ _ELEMENTS: dict[str, ElementType] = {
 }
 _NAME_WIDTH = 60
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
+# Larger tensors are refused before anything of their size is allocated: 128 million elements, where the largest of
+# networks for small devices have some ten thousand.
+_MOST_ELEMENTS = 1 << 27
+# Operators that no integer graph can say, and why.
+_REASONS = {
+    **dict.fromkeys(("IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_CASE"), "is control flow"),
+    **dict.fromkeys(
+        ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT"),
+        "keeps state between inferences",
+    ),
+}
 _EXTRAS = {
     "variable": "is a variable (state between inferences)",
     "sparse": "is stored sparsely",
@@ -63,14 +75,7 @@ def load_tflite(content: bytes, name: str, where: str | None = None) -> Model:
         UnsupportedError: a float model, an operator or a parameter that is not supported, dynamic shapes, state.
     """
     place = where or name
-    file = read_tflite_file(content, place)
-    if file.subgraphs != 1:
-        raise UnsupportedError(
-            f"has {file.subgraphs} subgraphs; only models of one are supported",
-            where=place,
-            remedy="convert the model again without control flow",
-        )
-    return _Import(file, name, place).model(content)
+    return _Import(read_tflite_file(content, place), name, place).model(content)
 
 
 class _Import:
@@ -105,7 +110,20 @@ class _Import:
         return Model(graph, self.name, content, MappingProxyType(indices))
 
     def check_support(self) -> None:
-        """Refuse what no operator could mend, the float model first: quantizing it changes its operators."""
+        """Refuse what no operator could mend: control flow and state, then float, as quantizing changes operators."""
+        for operator in self.file.operators:
+            if operator.kind in _REASONS:
+                raise UnsupportedError(
+                    f"{operator.kind} {_REASONS[operator.kind]}, and only networks without are supported",
+                    where=self.place(operator),
+                    remedy="convert the model again with fixed control flow and no variables",
+                )
+        if self.file.subgraphs != 1:
+            raise UnsupportedError(
+                f"has {self.file.subgraphs} subgraphs; only models of one are supported",
+                where=self.where,
+                remedy="convert the model again without control flow",
+            )
         if not self.file.operators or not self.file.inputs or not self.file.outputs:
             raise UnsupportedError("has no operators, no inputs or no outputs: nothing to compute", where=self.where)
         moving = [self.file.tensors[index] for operator in self.file.operators for index in self.activations(operator)]
@@ -157,11 +175,12 @@ class _Import:
             source = SourceNode(
                 kind=operator.kind,
                 attributes=operator.attributes(),
-                inputs=tuple(None if index is None else self.value(index) for index in operator.inputs),
-                outputs=tuple(self.value(index) for index in operator.outputs),
+                inputs=tuple(None if index is None else self.value(index, place) for index in operator.inputs),
+                outputs=tuple(self.value(index, place) for index in operator.outputs),
                 where=place,
             )
             lowered = kind.lower_results(source)
+            _check_operands(source, lowered)
         except BitloomError as error:
             raise self.located(error, place) from error
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -191,15 +210,29 @@ class _Import:
         if all(index is None or tensors[index].data is not None for index in operator.inputs):
             raise UnsupportedError("computes a constant", remedy="convert the model again with constant folding")
 
-    def value(self, index: int) -> Value:
-        """The value of a tensor, made when it is first needed: tensors that nothing reads may be anything."""
+    def value(self, index: int, place: str | None = None) -> Value:
+        """The value of a tensor, made when it is first needed: tensors that nothing reads may be anything.
+
+        Args:
+            index: of the tensor.
+            place: of the operator that needs it, for messages.
+        """
         if index not in self.values:
             tensor = self.file.tensors[index]
             try:
                 self.values[index] = _value(tensor, self.names[index])
             except BitloomError as error:
-                raise self.located(error, f"{self.where}: tensor {index} '{_short(self.names[index])}'") from error
+                where = f"{place or self.where}: tensor {index} '{_short(self.names[index])}'"
+                raise self.located(error, where) from error
         return self.values[index]
+
+
+def _check_operands(source: SourceNode, lowered: Iterable[Lowered]) -> None:
+    """Refuse operands that are computed and that the operator would not read."""
+    read = {name for each in lowered for name in each.inputs}
+    for value in source.inputs:
+        if value is not None and not value.is_constant and value.name not in read:
+            raise ModelFormatError(f"{source.kind} takes no operand '{_short(value.name)}'", where=source.where)
 
 
 def _short(name: str) -> str:
@@ -240,6 +273,8 @@ def _shape(tensor: FileTensor) -> tuple[int, ...]:
             f"the shape {list(tensor.signature or tensor.shape)} is dynamic or empty; only the batch may be -1",
             remedy="convert the model again with fixed shapes",
         )
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise UnsupportedError(f"the shape {shape} has {math.prod(shape)} elements, more than {_MOST_ELEMENTS}")
     return tuple(shape)
 
 

@@ -15,11 +15,13 @@ from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_type
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Cost, Lowered, Operator, SourceNode, Value
+from bitloom.ir import Cost, Lowered, SourceNode, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
 from bitloom.ops.convolution import Geometry, Pair, patches
+from bitloom.ops.convolution_circuit import ConvolutionCircuit
 from bitloom.ops.dense import DenseTerms
+from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
 
 # Elements of the patches that are gathered at a time: some hundred kilobytes.
 _PART = 1 << 17
@@ -52,7 +54,7 @@ class ConvolutionTerms(DenseTerms):
 
 
 @dataclass(frozen=True)
-class ConvolutionOperator(Operator):
+class ConvolutionOperator(StreamingOperator):
     """``clamp(rescale(sum((x - zx) * (w - zw)) + b) + zy)`` over each window; padding contributes 0.
 
     Operands: images (batch, height, width, channels), constant weights, constant bias (N,) where it may be absent.
@@ -98,6 +100,10 @@ class ConvolutionOperator(Operator):
         Raises:
             GraphError: they do not.
         """
+
+    @abstractmethod
+    def groups(self, channels: int, weights: Sequence[int]) -> int:
+        """Groups of channels that share no input, of images of so many channels and weights of this shape."""
 
     @abstractmethod
     def accumulate(self, gathered: Array, weights: Array, magnitude: int) -> npt.NDArray[np.int64]:
@@ -193,6 +199,12 @@ class ConvolutionOperator(Operator):
             return (said,)
         return (said, f"rescale by a multiplier of {terms.narrowed.multiplier_bits} bits")
 
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """A sliding window and the folded multiply-accumulate unit."""
+        x, weights = operands[0].type, operands[1].type
+        groups = self.groups(x.shape[3], weights.shape)
+        return ConvolutionCircuit(ConvolutionTerms(self, operands), self.geometry(weights.shape), groups)
+
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the padding option and the fused activation that give the same."""
         made = outputs[0].type
@@ -244,6 +256,8 @@ class ConvolutionOperator(Operator):
     def _check_kinds(cls, source: SourceNode, x: Value, weights: Value, bias: Value | None) -> None:
         """Refuse operands that the reference kernel refuses, or reads as something else than they are."""
         rejects = f"{source.kind} {{}}, which LiteRT's reference kernel rejects"
+        if len(source.inputs) > 3:
+            raise UnsupportedError(rejects.format(f"with {len(source.inputs)} operands"), where=source.where)
         if not weights.is_constant or (bias is not None and not bias.is_constant):
             raise UnsupportedError(f"{source.kind} with weights or bias that are computed", where=source.where)
         found = (str(x.type.element), str(weights.type.element), str(source.outputs[0].type.element))
