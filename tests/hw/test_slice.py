@@ -197,6 +197,25 @@ def test_a_constant_takes_its_turn(stall):
         assert stall or run.interval == 18
 
 
+@pytest.mark.parametrize("unit", ["insert", "concatenate"])
+def test_nothing_leaves_before_a_tensor_arrives(unit):
+    def pad(stream, reset):
+        return insert("unit", stream, [Axis(6, range(4, 6))], 1, StreamType(INT8, 6), reset)
+
+    def join(stream, reset):
+        numbers = constant_stream("numbers", [1, 2, 3, 4], StreamType(INT8, 4), reset)
+        return concatenate("unit", [numbers, stream], [4, 2], StreamType(INT8, 6), reset, starter=1)
+
+    build_between(StreamType(INT8, 2), StreamType(INT8, 6), pad if unit == "insert" else join)
+    simulation = pyrtl.FastSimulation(tracer=None)
+    seen = []
+    for cycle in range(40):
+        step = {"reset": 0, "source_data": 0, "source_valid": int(cycle >= 20), "source_last": 0, "sink_ready": 1}
+        simulation.step(step)
+        seen.append(simulation.inspect("sink_valid"))
+    assert seen == [0] * (20 + LATENCY) + [1] * (20 - LATENCY)
+
+
 def test_a_constant_has_as_many_words_as_beats():
     pyrtl.reset_working_block()
     with pytest.raises(HardwareError, match="2 words are no tensor of 3 beats"):

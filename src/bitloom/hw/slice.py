@@ -167,6 +167,9 @@ def insert(
       constant   c     c c     c                      out:  c 0 1 c c 2 3 c
     ```
 
+    A tensor starts when its first beat is offered, also where constants stand before that: nothing comes out of a
+    circuit into which nothing goes.
+
     Args:
         name: prefix of the signals.
         stream: what comes in; its `ready` gets driven.
@@ -199,7 +202,7 @@ def insert(
     word = (constant & ((1 << element.bits) - 1)) * sum(1 << (lane * element.bits) for lane in range(output.lanes))
     padded.drive(
         select(position.chosen, stream.data, Const(word, output.bits)),
-        stream.valid | ~position.chosen,
+        stream.valid | ~(position.chosen | _is_start(name, step, position.at_end, reset)),
         position.at_end,
     )
     stream.accept(padded.ready & position.chosen)
@@ -208,7 +211,12 @@ def insert(
 
 
 def concatenate(
-    name: str, streams: Sequence[Stream], parts: Sequence[int], output: StreamType, reset: WireVector
+    name: str,
+    streams: Sequence[Stream],
+    parts: Sequence[int],
+    output: StreamType,
+    reset: WireVector,
+    starter: int = 0,
 ) -> Stream:
     """Take so many beats of the first stream, then so many of the second, and so on, and start again.
 
@@ -223,6 +231,7 @@ def concatenate(
         parts: beats to take of each in turn.
         output: what goes out: the beats of all.
         reset: forgets the tensors under way.
+        starter: index of the stream whose first beat a tensor waits for; not one that is constant.
 
     Raises:
         HardwareError: the streams do not end after the same number of turns.
@@ -252,11 +261,10 @@ def concatenate(
     _, last_turn = wrapping_counter(f"{name}_turn", turns, step & turn_end, reset)
     joined = Stream.declare(f"{name}_joined", output)
     data, valid = [stream.data for stream in streams], [stream.valid for stream in streams]
-    joined.drive(
-        pyrtl.mux(source, *data, default=data[-1]),
-        pyrtl.mux(source, *valid, default=valid[-1]),
-        turn_end & last_turn,
-    )
+    offered, last = pyrtl.mux(source, *valid, default=valid[-1]), named(turn_end & last_turn, f"{name}_last_beat")
+    if starter:
+        offered = offered & (streams[starter].valid | ~_is_start(name, step, last, reset))
+    joined.drive(pyrtl.mux(source, *data, default=data[-1]), offered, last)
     for index, stream in enumerate(streams):
         stream.accept(joined.ready & (source == index))
     step <<= joined.transfer
@@ -291,6 +299,13 @@ def constant_stream(name: str, words: Sequence[int], output: StreamType, reset: 
     )
     read <<= buffer.room_for(1)
     return buffer.output
+
+
+def _is_start(name: str, step: WireVector, last: WireVector, reset: WireVector) -> WireVector:
+    """Whether a tensor has not begun."""
+    start = state(f"{name}_start", 1, 1)
+    follow(start, select(step, last, start), reset)
+    return start
 
 
 def _check(name: str, given: StreamType, made: StreamType, positions: int, chosen: int, axes: Sequence[Axis]) -> None:
