@@ -14,7 +14,14 @@ from bitloom.arith import IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.fabric import ECP5, XC7
 from bitloom.hw.multiply_accumulate import LanePlan, dot_latency
-from bitloom.hw.packed_products import Packing, can_pack, multiplicand, packed_multipliers, separated
+from bitloom.hw.packed_products import (
+    Packing,
+    can_pack,
+    multiplicand,
+    packed_latency,
+    packed_multipliers,
+    separated,
+)
 
 INT8 = IntType(8)
 
@@ -89,7 +96,7 @@ def test_equals_numpy_for_any_shape(words, members, groups, simd, bounds, bits, 
     beats[0], beats[1] = element.minimum, element.maximum
     addresses = random.integers(0, words, len(beats))
     np.testing.assert_array_equal(unit.simulated(addresses, beats), unit.expected(addresses, beats))
-    assert unit.latency == Packing.of(weights, element, groups=groups).latency(simd) + 1
+    assert unit.latency == packed_latency(simd) + 1
 
 
 def lanes(low: list[int], high: list[int]) -> np.ndarray:
@@ -180,7 +187,8 @@ def test_multipliers_and_latency():
     assert [packed_multipliers(pe, 3) for pe in (1, 2, 3, 8)] == [3, 3, 6, 12]
     assert packed_multipliers(6, 2, groups=3) == 6
     assert packed_multipliers(9, 2, groups=3) == 12
-    weights = np.ones((4, 2, 6), np.int64)
-    # As many chains, as many cycles: packed and unpacked units are interchangeable.
-    assert Packing.of(weights, INT8).latency(6) == dot_latency(6)
-    assert Packing.of(weights * 127, INT8).latency(6) == dot_latency(6, chains=2)
+    # Mostly that of products that are not packed, for which eight lanes are a chain.
+    assert [packed_latency(simd) - dot_latency(simd) for simd in (1, 2, 8, 9, 63, 64)] == [0, 0, 0, 0, 0, 1]
+    for simd in range(1, 130):
+        plans = [LanePlan.of(simd, count=chains) for chains in range(-(-simd // 8), simd + 1)]
+        assert packed_latency(simd) == 2 + max(plan.sum_latency for plan in plans)

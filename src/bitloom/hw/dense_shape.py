@@ -11,12 +11,9 @@ from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.multiply_accumulate import dot_latency
-from bitloom.hw.packed_products import packed_multipliers
+from bitloom.hw.packed_products import packed_latency, packed_multipliers
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.stream import StreamType
-
-# The sums of so many products of 8-bit weights always fit beside each other.
-_SHORTEST_PACKED_CHAIN = 4
 
 
 @dataclass(frozen=True)
@@ -134,9 +131,9 @@ class DenseShape:
 
     @property
     def latency(self) -> int:
-        """Cycles from the start of a fold's last beat until its last result is in the FIFO, at most."""
-        chains = -(-self.simd // _SHORTEST_PACKED_CHAIN) if self.packed else 0
-        return self.latency_after(dot_latency(self.simd, self.fabric.product_registers, chains))
+        """Cycles from the start of a fold's last beat until its last result is in the FIFO."""
+        dot = packed_latency if self.packed else dot_latency
+        return self.latency_after(dot(self.simd, self.fabric.product_registers))
 
     def latency_after(self, dot: int) -> int:
         """The same, where the dot products take so many cycles."""

@@ -20,7 +20,7 @@ delays are shared by all processing elements; the weights' delays are made by de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -71,6 +71,11 @@ class LanePlan:
         chain_latency = product_registers + (0 if simd == 1 else longest)
         return cls(chains, tuple(delays), chain_latency + tree_levels, product_registers)
 
+    def later(self, cycles: int) -> LanePlan:
+        """The same, a number of cycles later."""
+        delays = tuple(delay + cycles for delay in self.delays)
+        return replace(self, delays=delays, sum_latency=self.sum_latency + cycles)
+
 
 @dataclass(frozen=True)
 class Term:
@@ -93,22 +98,15 @@ class Term:
         return signed_sum(pyrtl.concat(self.value, Const(1, 1)), pyrtl.concat(other, self.carry), bits + 1)[1:]
 
 
-def _operand_latency(product_registers: int) -> int:
+def operand_latency(product_registers: int) -> int:
     """Cycles from a memory address to the registers in front of the multipliers: as many to travel as behind them."""
     return 1 + product_registers
 
 
 @cache
-def dot_latency(simd: int, product_registers: int = 1, chains: int = 0) -> int:
-    """Cycles from the address of a beat to the registered sums of its products.
-
-    Args:
-        simd: lanes.
-        product_registers: registers behind each multiplier.
-        chains: how many chains they are added in; 0 for as few as `CHAIN_LENGTH` allows.
-    """
-    plan = LanePlan.of(simd, product_registers=product_registers, count=chains)
-    return _operand_latency(product_registers) + plan.sum_latency
+def dot_latency(simd: int, product_registers: int = 1) -> int:
+    """Cycles from the address of a beat to the registered sums of its products."""
+    return operand_latency(product_registers) + LanePlan.of(simd, product_registers=product_registers).sum_latency
 
 
 def dot_products(

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ from bitloom.hw.multiply_accumulate import (
     activation_operands,
     add_terms,
     chain_totals,
-    dot_latency,
+    operand_latency,
     read_weights,
 )
 from bitloom.hw.registers import delayed, named
@@ -79,6 +80,18 @@ def packed_multipliers(pe: int, simd: int, groups: int = 1) -> int:
     (24, 32)
     """
     return groups * -(-(pe // groups) // 2) * simd
+
+
+@cache
+def packed_latency(simd: int, product_registers: int = 1) -> int:
+    """Cycles from the address of a beat to the sums of its products: enough for any number of chains.
+
+    So timing does not depend on the weights.
+    """
+    fewest = len(LanePlan.of(simd).chains)
+    # Along the longest chain, and through the tree behind it.
+    needed = max(-(-simd // chains) + (chains - 1).bit_length() for chains in range(fewest, simd + 1))
+    return operand_latency(product_registers) + product_registers + (needed if simd > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -129,9 +142,11 @@ class Packing:
             chains += 1
         return cls(pairs, singles, high_bits, shift, chains)
 
-    def latency(self, simd: int, product_registers: int = 1) -> int:
-        """Cycles from the address of a beat to the sums of its products."""
-        return dot_latency(simd, product_registers, self.chains)
+    def lanes(self, simd: int, product_registers: int) -> LanePlan:
+        """Where each of the lanes sits; fewer cycles than `packed_latency` promises are made up for in front."""
+        plan = LanePlan.of(simd, product_registers=product_registers, count=self.chains)
+        promised = packed_latency(simd, product_registers) - operand_latency(product_registers)
+        return plan.later(promised - plan.sum_latency)
 
     def stored(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """What the memory holds for weights of shape (words, pe, simd): the upper ones less what the lower take."""
@@ -189,7 +204,7 @@ def packed_products(
         fabric: of the chip.
 
     Returns:
-        One sum per processing element, and the cycles from `address` to them: ``Packing.of(...).latency(simd)``.
+        One sum per processing element, and the cycles from `address` to them (see `packed_latency`).
 
     Raises:
         HardwareError: If the weights do not fit side by side.
@@ -211,7 +226,7 @@ def packed_products(
     """
     packing = Packing.of(weights, element, groups=groups, fabric=fabric)
     _, elements, simd = weights.shape
-    plan = LanePlan.of(simd, product_registers=fabric.product_registers, count=packing.chains)
+    plan = packing.lanes(simd, fabric.product_registers)
     operands = activation_operands(name, activations, plan, groups)
     stored = packing.stored(weights)
     bits = Interval(int(stored.min()), int(stored.max())).signed_bits
@@ -243,7 +258,7 @@ def packed_products(
         own = operands[single * groups // elements :: groups]
         totals = chain_totals(prefix, plan, own, alone, weights[:, single], element)
         sums[single] = add_terms(prefix, [Term(total) for total in totals])
-    return [sums[index] for index in range(elements)], packing.latency(simd, fabric.product_registers)
+    return [sums[index] for index in range(elements)], packed_latency(simd, fabric.product_registers)
 
 
 def multiplicand(low: WireVector, high: WireVector, packing: Packing) -> WireVector:
