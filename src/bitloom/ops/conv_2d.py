@@ -50,6 +50,10 @@ class Conv2d(ConvolutionOperator):
             raise GraphError(f"images of {channels} channels do not fit weights of shape {list(weights)}")
         return outputs
 
+    def groups(self, channels: int, weights: Sequence[int]) -> int:
+        """As many as the weights' channels go into the images'."""
+        return channels // weights[3]
+
     def accumulate(self, gathered: Array, weights: Array, magnitude: int) -> npt.NDArray[np.int64]:
         """One matrix product, or one for each group."""
         outputs, down, across, depth = weights.shape

@@ -13,8 +13,8 @@ from itertools import groupby
 
 from bitloom.hw.multiply_accumulate import CHAIN_LENGTH
 
-# Multipliers that no chip in reach has: wider arrays are not offered.
-_MOST_MULTIPLIERS = 4096
+MOST_MULTIPLIERS = 4096
+"""Wider arrays are not offered."""
 # Of pairs that are equal in cycles and multipliers, so many are left to choose from.
 _MOST_EQUALS = 3
 # A slower one has to save such a part of the multipliers, or waste no more of their time than the best.
@@ -57,7 +57,7 @@ def worthwhile(pairs: Iterable[Pair]) -> Iterator[Pair]:
     >>> [pair.pe for pair in worthwhile([Pair(1, 1, 8, 1), Pair(2, 2, 4, 2), Pair(3, 3, 4, 2), Pair(4, 4, 4, 3)])]
     [2, 3, 1]
     """
-    fewest = kept = _MOST_MULTIPLIERS + 1
+    fewest = kept = MOST_MULTIPLIERS + 1
     ordered = sorted(pairs, key=lambda pair: (pair.cycles, pair.multipliers))
     least = min((pair.cycles * pair.multipliers for pair in ordered), default=0)
     for (cycles, multipliers), equals in groupby(ordered, key=lambda pair: (pair.cycles, pair.multipliers)):

@@ -46,6 +46,10 @@ class DepthwiseConv2d(ConvolutionOperator):
             raise GraphError(f"images of {channels} channels do not fit depthwise weights of shape {list(weights)}")
         return weights[3]
 
+    def groups(self, channels: int, weights: Sequence[int]) -> int:  # noqa: ARG002 - of all weights
+        """Each channel is one."""
+        return channels
+
     def accumulate(self, gathered: Array, weights: Array, magnitude: int) -> npt.NDArray[np.int64]:  # noqa: ARG002
         """Tap by tap, on all pixels and channels at once."""
         channels, outputs = gathered.shape[-1], weights.shape[3]
