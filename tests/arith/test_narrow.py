@@ -1,6 +1,8 @@
 """The narrowed rescale against the rescale it replaces: everywhere on small ranges, at the steps of wide ones."""
 
+import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ def reference(rescale, accumulators, zero_point, output):
 
 
 def assert_exact(narrowed, rescale, low, high, zero_point, accumulators=None):
-    """Equal on the given accumulators of each channel's range (all by default), clamped to `active` first or not."""
+    """Equal on the given accumulators of each channel's range (all by default); saturated where not active."""
     low, high = np.atleast_1d(low), np.atleast_1d(high)
     if accumulators is None:
         accumulators = np.arange(low.min(), high.max() + 1)[:, None].repeat(len(low), axis=1)
@@ -27,8 +29,10 @@ def assert_exact(narrowed, rescale, low, high, zero_point, accumulators=None):
     expected = reference(rescale, accumulators, zero_point, narrowed.output)
     assert inside.any()
     assert np.array_equal(narrowed.apply(accumulators)[inside], expected[inside])
-    clamped = np.clip(accumulators, narrowed.active.low, narrowed.active.high)
-    assert np.array_equal(narrowed.apply(clamped)[inside], expected[inside])
+    for channel, active in enumerate(narrowed.active):
+        column, wanted = accumulators[:, channel], expected[:, channel]
+        assert (wanted[inside[:, channel] & (column < active.low)] == narrowed.output.low).all()
+        assert (wanted[inside[:, channel] & (column > active.high)] == narrowed.output.high).all()
     assert narrowed.inputs == Interval(int(low.min()), int(high.max()))
 
 
@@ -167,18 +171,92 @@ def has_solution(rescale, low, high, zero_point, output, shift):
 @settings(max_examples=60, deadline=None)
 @given(
     roundings,
-    st.floats(-8.0, 0.0).map(lambda exponent: 2.0**exponent),
-    st.integers(-700, 300),
-    st.integers(0, 700),
+    st.lists(
+        st.tuples(
+            st.floats(-8.0, 0.0).map(lambda exponent: 2.0**exponent), st.integers(-700, 300), st.integers(0, 700)
+        ),
+        min_size=1,
+        max_size=3,
+    ),
     zero_points,
     st.sampled_from([INT8, RELU6, Interval(0, 15)]),
 )
-def test_no_smaller_shift_would_do(rounding, real, low, length, zero_point, output):
-    rescale = Rescale((real,), rounding)
-    narrowed = narrow(rescale, low, low + length, zero_point, output)
-    if narrowed.negative_offsets is None and narrowed.shift > 0:
-        assert has_solution(rescale, low, low + length, zero_point, output, narrowed.shift)
-        assert not has_solution(rescale, low, low + length, zero_point, output, narrowed.shift - 1)
+def test_no_smaller_shift_would_do_for_any_channel(rounding, channels, zero_point, output):
+    rescale = Rescale(tuple(real for real, _, _ in channels), rounding)
+    low = np.array([low for _, low, _ in channels])
+    high = low + [length for _, _, length in channels]
+    narrowed = narrow(rescale, low, high, zero_point, output)
+    if narrowed.negative_offsets is not None or narrowed.exceptions:
+        return
+    for channel, shift in enumerate(narrowed.shifts):
+        if shift > 0:
+            problem = rescale.channel(channel), low[channel], high[channel], zero_point, output
+            assert has_solution(*problem, shift)
+            assert not has_solution(*problem, shift - 1)
+
+
+def every_offset(narrowed):
+    """The same form with the largest offsets, and with others between."""
+    for part in (1, 2, 3):
+        yield replace(
+            narrowed,
+            offsets=tuple(between(offset, part) for offset in narrowed.offsets),
+            negative_offsets=narrowed.negative_offsets and tuple(between(o, part) for o in narrowed.negative_offsets),
+        )
+
+
+def between(interval, part):
+    value = interval.low + (interval.high - interval.low) * part // 3
+    return Interval(value, value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(roundings, st.lists(st.tuples(multipliers, ranges), min_size=1, max_size=4), zero_points, outputs)
+def test_every_offset_serves_at_every_larger_shift(rounding, channels, zero_point, output):
+    rescale = Rescale(tuple(real for real, _ in channels), rounding)
+    low, high = (np.array([ends[side] for _, ends in channels]) for side in (0, 1))
+    narrowed = narrow(rescale, low, high, zero_point, output)
+    for form in (narrowed, narrowed.at_shifts([shift + 1 + 2 * (shift % 2) for shift in narrowed.shifts])):
+        for one in (form, *every_offset(form)):
+            assert_exact(one, rescale, low, high, zero_point)
+
+
+@settings(max_examples=300, deadline=None)
+@given(roundings, st.lists(st.tuples(multipliers, ranges), min_size=1, max_size=5), st.integers(0, 6))
+def test_channels_share_the_fewest_shifts(rounding, channels, spare):
+    rescale = Rescale(tuple(real for real, _ in channels), rounding)
+    low, high = (np.array([ends[side] for _, ends in channels]) for side in (0, 1))
+    narrowed = narrow(rescale, low, high, 0, INT8)
+    bits = narrowed.multiplier_bits + spare
+    shared = narrowed.sharing(bits)
+    assert shared.multiplier_bits <= bits
+    assert_exact(shared, rescale, low, high, 0)
+    if not any(narrowed.multipliers):
+        return
+    # Every choice of fewer shifts leaves a channel out.
+    spans = [
+        range(shift, shift + bits - value.bit_length() + 1)
+        for shift, value in zip(narrowed.shifts, narrowed.multipliers, strict=True)
+        if value
+    ]
+    possible = sorted({shift for span in spans for shift in span})
+    for fewer in itertools.combinations(possible, len(set(shared.shifts)) - 1):
+        assert any(not set(span) & set(fewer) for span in spans)
+
+
+def test_a_smaller_shift_is_refused():
+    with pytest.raises(ArithmeticDomainError, match="smaller shift"):
+        narrow(Rescale((0.3,), Rounding.DOUBLE), -100, 100, 0, INT8).at_shifts([0])
+
+
+def test_forms_of_some_channels():
+    rescale = Rescale((0.5, 0.3, 0.25), Rounding.HALF_EVEN)
+    low, high = [-1000, -50, -300], [900, 60, 20]
+    some = narrow(rescale, low, high, 2, INT8).of_channels([2, 0, 0])
+    assert some.exceptions
+    part = Rescale((0.25, 0.5, 0.5), Rounding.HALF_EVEN)
+    accumulators = np.stack([np.linspace(low[c], high[c], 2000).astype(np.int64) for c in (2, 0, 0)], axis=1)
+    assert np.array_equal(some.apply(accumulators), reference(part, accumulators, 2, INT8))
 
 
 def test_narrow_is_narrow():
@@ -187,18 +265,37 @@ def test_narrow_is_narrow():
 
 
 def test_a_second_offset_only_where_it_pays():
-    # Ties away from zero on a power of two: one offset would need room the multiplier does not have.
+    # Ties away from zero at a power of two: with two offsets there is nothing left to multiply.
     split = narrow(Rescale((0.25,), Rounding.FLOAT64), -600, 600, 0, INT8)
     assert split.negative_offsets is not None
     assert split.multiplier_bits == 1
     assert narrow(Rescale((0.25,), Rounding.HALF_UP), -600, 600, 0, INT8).negative_offsets is None
+    # Here there is, and one offset does with a multiplier that fits a slice; here it takes a wider one.
+    assert narrow(Rescale((0.25, 0.5), Rounding.FLOAT64), [-600] * 2, [600] * 2, 0, INT8).negative_offsets is None
+    wide = Rescale((2.0**-9, 2.0**-11), Rounding.FLOAT64)
+    split = narrow(wide, [-(2**17), -(2**20)], [2**17, 2**20], 0, INT8)
+    assert split.negative_offsets is not None
+    assert split.multiplier_bits <= 17
 
 
 def test_the_active_range_ends_at_the_outermost_steps():
-    rescale = Rescale((0.5, 0.0), Rounding.TRUNCATE)
-    narrowed = narrow(rescale, [-100000, -100000], [100000, 100000], 0, INT8)
-    # 127 is reached at 254 and -127 at -254; the channel that never changes widens nothing.
-    assert narrowed.active == Interval(-255, 254)
+    rescale = Rescale((0.5, 0.0, 0.5, 1e-12, 1e-12), Rounding.TRUNCATE)
+    low, high = [-(10**5), -(10**5), -100, -50, -50], [10**5, 10**5, 90, 70, 70]
+    narrowed = narrow(rescale, low, high, 0, INT8)
+    # 127 is reached at 254 and -127 at -254; where an end of the clamp is not reached, the range's own end counts.
+    assert narrowed.active[0] == Interval(-255, 254)
+    assert narrowed.active[2] == Interval(-100, 90)
+    for zero_point, active in ((-128, Interval(70, 70)), (-500, Interval(70, 70)), (127, Interval(-50, -50))):
+        assert narrow(rescale, low, high, zero_point, INT8).active[3] == active
+
+
+def test_a_channel_that_never_changes_multiplies_by_nothing():
+    rescale = Rescale((1e-11, 0.01, 0.03), Rounding.DOUBLE)
+    low, high = [2**30, -500, 10**6], [2**30 + 10**6, 500, 10**7]
+    narrowed = narrow(rescale, low, high, 3, INT8)
+    assert (narrowed.multipliers[0], narrowed.offsets[0], narrowed.shifts[0]) == (0, Interval(3, 3), 0)
+    assert (narrowed.multipliers[2], narrowed.offsets[2], narrowed.shifts[2]) == (0, Interval(127, 127), 0)
+    assert narrowed.multiplier_bits < 12
 
 
 def test_no_channel_is_clamped_out_of_its_own_range():

@@ -9,8 +9,7 @@ from gate_stream import synthesized_stream
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range, narrow
 from bitloom.hw.dense import DenseShape, dense
-from bitloom.hw.product import limbs
-from bitloom.hw.rescale import RescaleConstants, multiplied_bits
+from bitloom.hw.rescale import RescaleConstants, rescale_slices
 from bitloom.hw.stream import Stream
 
 INT8 = IntType(8)
@@ -45,6 +44,6 @@ def test_synthesised_it_is_one_slice_a_lane_and_still_exact(tmp_path, shape, ele
     gates, tensors = synthesized_stream(inputs, source, sink, tmp_path)
     rescaled = np.clip(reference.apply(inputs @ matrix.T + bias) - 5, -128, 127)
     np.testing.assert_array_equal(tensors, rescaled)
-    slices = limbs(multiplied_bits(constants)) * limbs(constants.narrowed.multiplier_bits)
+    slices = rescale_slices(constants)
     # A narrow limb of the rescale may be cheaper in logic.
     assert shape.multipliers <= gates.cells["DSP48E1"] <= shape.multipliers + (not shape.rescale_in_logic) * slices

@@ -31,11 +31,12 @@ def build(constants, output, lanes, *, in_logic=False):
     return bits, group.bitwidth
 
 
-def cases_of(constants, lanes):
+def cases_of(constants, lanes, only=None):
     """(raw accumulator, group) pairs that reach every accumulator of every channel, the groups alternating."""
     groups = -(-constants.channels // lanes)
     raw_low, raw_high = int((constants.low - constants.bias).min()), int((constants.high - constants.bias).max())
-    return [(raw, group) for raw in range(raw_low, raw_high + 1) for group in range(groups)]
+    raws = range(raw_low, raw_high + 1)
+    return [(raw, group) for raw in (raws if only is None else sorted(only & set(raws))) for group in range(groups)]
 
 
 def compare(cases, outputs, constants, reference, zero_point, output, lanes):
@@ -67,9 +68,7 @@ def check(reference, low, high, bias, *, zero_point=0, output=INT8, lanes=1, in_
     bounds = bounds or Interval(output.minimum, output.maximum)
     constants = RescaleConstants(bias, narrow(reference, low, high, zero_point, bounds), low, high)
     bits, _ = build(constants, output, lanes, in_logic=in_logic)
-    cases = cases_of(constants, lanes)
-    if only is not None:
-        cases = [(raw, group) for raw, group in cases if raw in only]
+    cases = cases_of(constants, lanes, only)
     simulation, outputs = pyrtl.FastSimulation(tracer=None), []
     for raw, group in [*cases, *[(0, 0)] * LATENCY]:
         simulation.step({"value": raw & ((1 << bits) - 1), "group": group})
@@ -105,8 +104,13 @@ def test_offsets_of_their_own_for_negative_accumulators():
     """Halves away from zero at a multiplier where one offset for both signs needs a wide multiplier."""
     constants = check(Rescale((0.5,), Rounding.FLOAT64), [-200], [200], [3])
     assert constants.narrowed.negative_offsets is not None
-    two = check(Rescale((0.5, 0.25), Rounding.FLOAT64), [-200, -300], [200, 300], [3, -4], lanes=2)
-    assert two.narrowed.negative_offsets is not None
+    # Ranges on which one offset for both signs takes a multiplier wider than a slice; every accumulator near a step.
+    halves = [*range(-(2**17), 2**17, 256 * 7), *range(-(2**20), 2**20, 1024 * 11)]
+    only = {raw for half in halves for raw in range(half - 5, half + 6)}
+    wide = Rescale((2.0**-9, 2.0**-11), Rounding.FLOAT64)
+    for lanes in (1, 2):
+        two = check(wide, [-(2**17), -(2**20)], [2**17, 2**20], [3, -4], lanes=lanes, only=only)
+        assert two.narrowed.negative_offsets is not None
 
 
 @pytest.mark.parametrize("in_logic", [False, True])

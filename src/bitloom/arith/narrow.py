@@ -12,18 +12,21 @@ the range, and these are linear conditions on (multiplier, offset):
     t_k * multiplier + offset       >= k * 2**shift
     (t_k - 1) * multiplier + offset <= k * 2**shift - 1
 
-`narrow` finds the smallest shift for which integers meet all of them. The result usually has a multiplier of
-half the width of the kernel's 31 bits, so that it fits one DSP slice, and is exact by proof rather than by
-testing. Roundings that treat negative numbers differently (halves away from zero) sometimes need a second
-offset for negative accumulators; each of the two parts of the range is then proved as a range of its own. And
-where a multiplier makes exact halves that a rounding sends now up, now down (half to even; or a float64 product
-that is a half only after its own rounding), the halves all go down and the accumulators that should have gone up
-are listed: the circuit adds one there.
+`narrow` finds, for each channel by itself, the smallest shift for which integers meet all of them, and every offset
+that then does. The result usually has a multiplier of half the width of the kernel's 31 bits, so that it fits one DSP
+slice, and is exact by proof rather than by testing. Twice the multiplier at one shift more is the same line, so
+channels can be brought to a common shift as far as multipliers may grow (`NarrowRescale.sharing`).
+
+A channel whose output is the same on its whole range has the multiplier 0, and so is no reason to widen anything.
+Roundings that treat negative numbers differently (halves away from zero) sometimes need a second offset for negative
+accumulators; each of the two parts of the range is then proved as a range of its own. And where a multiplier makes
+exact halves that a rounding sends now up, now down (half to even; or a float64 product that is a half only after its
+own rounding), the halves all go down and the accumulators that should have gone up are listed: the circuit adds one
+there.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,74 +34,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitloom.arith.lines import MAXIMUM_SHIFT, Lines, LineSearch
+from bitloom.arith.narrowed import NarrowRescale
 from bitloom.arith.ranges import Interval
 from bitloom.arith.rescale import Int64Array, Rescale
-from bitloom.arith.steps import UNBOUNDED_BITS, Conditions, Points, StepBounds, conditions_between, step_bounds
+from bitloom.arith.steps import Conditions, Points, StepBounds, conditions_between, step_bounds
 from bitloom.errors import ArithmeticDomainError
 
-# The searches: in NumPy's integers, and in Python's where multipliers are tiny and ranges as wide as int32.
-_MAXIMUM_SHIFT = {np.dtype(np.int64): 48, np.dtype(object): 112}
-# A second offset costs a small multiplexer per bit: worth it only if it saves this many multiplier bits.
+# A second offset costs a comparison, a memory and a multiplexer: worth it where the product goes (one multiplier, a
+# power of two), or where the multiplier is wider than any multiplier slice takes and gets this much narrower.
 _SPLIT_WORTH_BITS = 3
+_SLICE_BITS = 17
 
-
-@dataclass(frozen=True)
-class NarrowRescale:
-    """``clamp((a * multiplier + offset) >> shift)``, equal to a rescale on a proven range.
-
-    Attributes:
-        multipliers: one per channel (or one for all), not negative.
-        offsets: added to the product; holds rounding and output zero point.
-        negative_offsets: offsets where the accumulator is negative, or None where one offset serves.
-        shift: the arithmetic right shift.
-        output: the clamp, also the range of the results.
-        inputs: the accumulators for which equality is proven.
-        active: the accumulators outside which no channel's output changes any more, so that a circuit may clamp
-            to it first.
-        exceptions: (channel, accumulator) pairs at which one is added to the shifted value; almost always empty.
-    """
-
-    multipliers: tuple[int, ...]
-    offsets: tuple[int, ...]
-    negative_offsets: tuple[int, ...] | None
-    shift: int
-    output: Interval
-    inputs: Interval
-    active: Interval
-    exceptions: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def multiplier_bits(self) -> int:
-        """Unsigned width of the widest multiplier."""
-        return max(1, *(value.bit_length() for value in self.multipliers))
-
-    @property
-    def _integers(self) -> np.dtype[Any]:
-        """The integers to evaluate with: NumPy's, or Python's where a total below saturation does not fit them."""
-        farthest = max(abs(self.output.low), abs(self.output.high)) + 1
-        offset = max(abs(value) for value in self.offsets + (self.negative_offsets or ()))
-        fits = (farthest << self.shift) + offset < 1 << 61 and max(self.multipliers) < 1 << 61
-        return np.dtype(np.int64 if fits else object)
-
-    def apply(self, accumulators: npt.ArrayLike) -> Int64Array:
-        """Evaluate on accumulators (last axis the channel if there are several multipliers)."""
-        given = np.asarray(accumulators, np.int64)
-        kind = self._integers
-        multipliers = np.array(self.multipliers, kind)
-        values = given.astype(kind)
-        if kind == np.int64:
-            # Beyond these the output has saturated long since, and the product would leave int64.
-            largest = (1 << 62) // np.maximum(multipliers, 1)
-            values = np.clip(values, -largest, largest)
-        offset = np.array(self.offsets, kind)
-        if self.negative_offsets is not None:
-            offset = np.where(values < 0, np.array(self.negative_offsets, kind), offset)
-        shifted = (values * multipliers + offset) >> self.shift
-        for channel, accumulator in self.exceptions:
-            column = shifted[..., channel] if len(self.multipliers) > 1 else shifted
-            column += (values[..., channel] if len(self.multipliers) > 1 else values) == accumulator
-        result = np.clip(shifted, self.output.low, self.output.high).astype(np.int64)
-        return result.reshape(given.shape) if len(self.multipliers) == 1 else result
+__all__ = ["NarrowRescale", "check_domain", "narrow"]
 
 
 def narrow(
@@ -125,39 +73,153 @@ def narrow(
         conditions_between(steps, np.maximum(low_bound, 0), high_bound, output),
         conditions_between(steps, low_bound, np.minimum(high_bound, -1), output),
     ]
-    real = np.array(rescale.multipliers, np.float64)
-    for kind in _MAXIMUM_SHIFT:
-        search = _Search(real, kind, _largest_shift(kind, rescale, zero_point, output))
-        chosen, sides = search.smallest_shift(whole), whole
-        if chosen is None or search.solve(halves, chosen.shift - _SPLIT_WORTH_BITS) is not None:
-            chosen, sides = search.smallest_shift(halves), halves
-        if chosen is None:
-            chosen = search.smallest_shift([side.halves_down(real, zero_point) for side in halves])
-        if chosen is not None:
-            break
-    else:
-        raise ArithmeticDomainError("no multiply-add-shift equals this rescale on its range: report it")
+    forms = _Fit(np.array(rescale.multipliers, np.float64), steps, whole, halves, zero_point, output).forms()
+    split = any(form.is_split for form in forms)
     narrowed = NarrowRescale(
-        multipliers=tuple(chosen.multiplier.tolist()),
-        offsets=tuple(chosen.offsets[0].tolist()),
-        negative_offsets=tuple(chosen.offsets[1].tolist()) if sides is halves else None,
-        shift=chosen.shift,
+        multipliers=tuple(form.multiplier for form in forms),
+        offsets=tuple(form.offsets for form in forms),
+        negative_offsets=tuple(form.negative_offsets for form in forms) if split else None,
+        shifts=tuple(form.shift for form in forms),
         output=output,
         inputs=Interval(int(low_bound.min()), int(high_bound.max())),
-        active=_active_range(steps),
+        active=_active_ranges(steps, output),
     )
-    narrowed = replace(narrowed, exceptions=_exceptions(narrowed, sides))
-    _prove(narrowed, sides)
-    return narrowed
+    return _proved(narrowed, halves if split else whole)
 
 
-def _exceptions(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> tuple[tuple[int, int], ...]:
+@dataclass(frozen=True)
+class _Form:
+    """What is found for one channel."""
+
+    multiplier: int
+    shift: int
+    offsets: Interval
+    negative_offsets: Interval
+
+    @property
+    def is_split(self) -> bool:
+        return self.offsets != self.negative_offsets
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The search for a form of each channel: one offset, or two, or with exact halves sent down."""
+
+    real: npt.NDArray[np.float64]
+    steps: StepBounds
+    whole: Sequence[Conditions]
+    halves: Sequence[Conditions]
+    zero_point: int
+    output: Interval
+
+    def forms(self) -> list[_Form]:
+        """One for each channel."""
+        live = self.steps.used.any(axis=1)
+        constants = [Interval(value, value) for value in self.steps.first.tolist()]
+        forms = {
+            channel: _Form(0, 0, constants[channel], constants[channel]) for channel in np.nonzero(~live)[0].tolist()
+        }
+        missing = np.nonzero(live)[0]
+        free = self._can_be_free(missing)
+        for kind in MAXIMUM_SHIFT:
+            single, double = self._lines(self.whole, missing, kind), None
+            narrowest = 1 if free else _SLICE_BITS
+            wide = np.array([single.bits(place) > narrowest for place in range(len(missing))])
+            if wide.any():
+                double = self._lines(self.halves, missing[wide], kind)
+            position = np.cumsum(wide) - 1
+            for place, channel in enumerate(missing.tolist()):
+                saved = single.bits(place) - double.bits(position[place]) if wide[place] and double is not None else 0
+                if double is not None and (saved >= _SPLIT_WORTH_BITS or (free and saved > 0)):
+                    forms[channel] = _form(double, position[place])
+                elif single.found[place]:
+                    forms[channel] = _form(single, place)
+            missing = np.array([channel for channel in missing.tolist() if channel not in forms], np.intp)
+            for sides in (self.whole, self.halves):
+                if not missing.size:
+                    break
+                down = [side.halves_down(self.real, self.zero_point) for side in sides]
+                late = self._lines(down, missing, kind)
+                forms |= {
+                    channel: _form(late, place) for place, channel in enumerate(missing.tolist()) if late.found[place]
+                }
+                missing = missing[~late.found]
+            if not missing.size:
+                return [forms[channel] for channel in range(len(constants))]
+        raise ArithmeticDomainError("no multiply-add-shift equals this rescale on its range: report it")
+
+    def _lines(self, sides: Sequence[Conditions], channels: npt.NDArray[np.intp], kind: np.dtype[Any]) -> Lines:
+        farthest = max(abs(self.output.low), abs(self.output.high)) + abs(self.zero_point) + 2
+        search = LineSearch(self.real[channels], kind, farthest)
+        return search.smallest([side.of_channels(channels) for side in sides])
+
+    def _can_be_free(self, live: npt.NDArray[np.intp]) -> bool:
+        """Whether a product would be no product: one multiplier that is a power of two."""
+        real = set(self.real[live].tolist())
+        return len(real) == 1 and np.frexp(real.pop())[0] == 0.5
+
+
+def _form(lines: Lines, channel: int) -> _Form:
+    return _Form(int(lines.multiplier[channel]), int(lines.shift[channel]), *lines.channel_offsets(channel))
+
+
+def _proved(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> NarrowRescale:
+    """Evaluate both sides of every step, with the smallest and the largest offsets, and list the exceptions.
+
+    Monotony carries equality to all points between. The smallest offsets may make the form one step late at some
+    accumulators: those become the exceptions, and their channels have to keep to these offsets.
+    """
+    late = _late(narrowed, sides)
+    exceptional = {channel for channel, _ in late}
+    listed = replace(
+        narrowed,
+        offsets=_kept_low(narrowed.offsets, exceptional),
+        negative_offsets=narrowed.negative_offsets and _kept_low(narrowed.negative_offsets, exceptional),
+        exceptions=late,
+    )
+    highest = replace(
+        listed,
+        offsets=_only_high(listed.offsets),
+        negative_offsets=listed.negative_offsets and _only_high(listed.negative_offsets),
+    )
+    for side in sides:
+        # Behind an exception the form must have caught up by itself.
+        behind = np.minimum(side.at_least.accumulators + 1, side.high[:, None])
+        caught_up = _met(
+            narrowed,
+            replace(
+                side.at_least,
+                accumulators=behind,
+                used=~_met(narrowed, side.at_least) & (side.at_least.accumulators < side.high[:, None]),
+            ),
+        )
+        stayed = (highest.apply(side.below.accumulators.T).T < side.below.values) | ~side.below.used
+        if not (_met(listed, side.at_least).all() and caught_up.all() and stayed.all()):
+            raise ArithmeticDomainError("a narrowed rescale failed its proof: this is an error in bitloom, report it")
+    return listed
+
+
+def _late(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> tuple[tuple[int, int], ...]:
     """The accumulators at which the linear form is one step late."""
     late = set()
     for side in sides:
         for channel, point in zip(*np.nonzero(~_met(narrowed, side.at_least)), strict=True):
             late.add((int(channel), int(side.at_least.accumulators[channel, point])))
     return tuple(sorted(late))
+
+
+def _kept_low(offsets: Sequence[Interval], channels: set[int]) -> tuple[Interval, ...]:
+    """No freedom for those channels."""
+    return tuple(Interval(each.low, each.low) if at in channels else each for at, each in enumerate(offsets))
+
+
+def _only_high(offsets: Sequence[Interval]) -> tuple[Interval, ...]:
+    return tuple(Interval(each.high, each.high) for each in offsets)
+
+
+def _met(narrowed: NarrowRescale, points: Points) -> npt.NDArray[np.bool_]:
+    """Whether the output is at least the value, or the point is not used; shape (channels, points)."""
+    return (narrowed.apply(points.accumulators.T).T >= points.values) | ~points.used
 
 
 def _bounds(rescale: Rescale, low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
@@ -174,14 +236,17 @@ def _bounds(rescale: Rescale, low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[
     return low_bound, high_bound
 
 
-def _active_range(steps: StepBounds) -> Interval:
-    """From the last accumulator before every step to the first behind every step, over all channels.
+def _active_ranges(steps: StepBounds, output: Interval) -> tuple[Interval, ...]:
+    """For each channel, from the last accumulator at the low end of the clamp to the first at its high end.
 
-    A channel with a range of its own must not be clamped out of it, because equality is proven only there.
+    That is, from the first accumulator of all, and to the last, where the output does not reach that end.
     """
-    before = np.where(steps.used, steps.reached - 1, steps.high[:, None]).min(initial=int(steps.high.min()))
-    behind = np.where(steps.used, steps.reached, steps.low[:, None]).max(initial=int(steps.low.max()))
-    return Interval(int(min(before, behind)), int(max(before, behind)))
+    live, last = steps.used.any(axis=1), steps.output(steps.high)
+    before = np.where(steps.used, steps.reached - 1, steps.high[:, None]).min(axis=1, initial=np.iinfo(np.int64).max)
+    behind = np.where(steps.used, steps.reached, steps.low[:, None]).max(axis=1, initial=np.iinfo(np.int64).min)
+    low = np.where(steps.first > output.low, steps.low, np.where(live, before, steps.high))
+    high = np.where(last < output.high, steps.high, np.where(live, behind, low))
+    return tuple(Interval(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True))
 
 
 def check_domain(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point: int) -> None:
@@ -200,91 +265,3 @@ def check_domain(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point
             "a rescaled value leaves int32, where the reference kernel's answer is undefined",
             remedy="check the output scale of this layer",
         )
-
-
-def _largest_shift(kind: np.dtype[Any], rescale: Rescale, zero_point: int, output: Interval) -> int:
-    """The largest shift at which no bound computed by the search leaves the integers used.
-
-    Multipliers stay below ``5 * M * 2**shift``, and the bounds below that times the farthest output.
-    """
-    farthest = max(abs(output.low), abs(output.high)) + abs(zero_point) + 2
-    multiplier_bits = max(0, math.ceil(math.log2(max(*rescale.multipliers, 1.0))))
-    return min(_MAXIMUM_SHIFT[kind], UNBOUNDED_BITS[kind] - 4 - max(farthest.bit_length(), multiplier_bits))
-
-
-@dataclass(frozen=True)
-class _Solution:
-    shift: int
-    multiplier: npt.NDArray[Any]
-    offsets: tuple[npt.NDArray[Any], ...]
-
-
-@dataclass(frozen=True)
-class _Search:
-    """The search for multipliers and offsets.
-
-    Attributes:
-        real: the real multiplier of each channel, near which the integer one must lie.
-        kind: of integers to compute with, int64 or object.
-        largest_shift: the largest shift to try.
-    """
-
-    real: npt.NDArray[np.float64]
-    kind: np.dtype[Any]
-    largest_shift: int
-
-    def smallest_shift(self, sides: Sequence[Conditions]) -> _Solution | None:
-        """The solution of the smallest shift; doubling a solution at one shift gives one at the next."""
-        lowest, highest = 0, self.largest_shift
-        best = self.solve(sides, highest)
-        while best is not None and lowest < highest:
-            middle = (lowest + highest) // 2
-            found = self.solve(sides, middle)
-            if found is None:
-                lowest = middle + 1
-            else:
-                best, highest = found, middle
-        return best
-
-    def solve(self, sides: Sequence[Conditions], shift: int) -> _Solution | None:
-        """Integers that meet all conditions at one shift, or None: one multiplier, and an offset for each side.
-
-        The room left for the offset is a concave function of the multiplier, so bisection on whether it rises
-        finds its maximum.
-        """
-        if shift < 0:
-            return None
-
-        def room(multiplier: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            bounds = [side.offset_room(multiplier, shift) for side in sides]
-            return np.min([highest - lowest for lowest, highest in bounds], axis=0)
-
-        left = np.zeros(self.real.shape, self.kind)
-        right = np.array([math.ceil(real * 2.0 ** (shift + 2)) + 1 for real in self.real.tolist()], self.kind)
-        while (left < right).any():
-            middle = (left + right) >> 1
-            rises = room(middle + 1) > room(middle)
-            left, right = np.where(rises, np.minimum(middle + 1, right), left), np.where(rises, right, middle)
-        if (room(left) < 0).any():
-            return None
-        bounds = [side.offset_room(left, shift) for side in sides]
-        # The offset nearest zero is the narrowest.
-        return _Solution(shift, left, tuple(np.clip(0, lowest, highest) for lowest, highest in bounds))
-
-
-def _prove(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> None:
-    """Evaluate the narrow form on both sides of every step; monotony carries equality to all points between."""
-    linear = replace(narrowed, exceptions=())
-    for side in sides:
-        # Behind an exception the form must have caught up by itself.
-        behind = np.minimum(side.at_least.accumulators + 1, side.high[:, None])
-        late = ~_met(linear, side.at_least) & (side.at_least.accumulators < side.high[:, None])
-        caught_up = _met(linear, replace(side.at_least, accumulators=behind, used=late))
-        stayed = (narrowed.apply(side.below.accumulators.T).T < side.below.values) | ~side.below.used
-        if not (_met(narrowed, side.at_least).all() and caught_up.all() and stayed.all()):
-            raise ArithmeticDomainError("a narrowed rescale failed its proof: this is an error in bitloom, report it")
-
-
-def _met(narrowed: NarrowRescale, points: Points) -> npt.NDArray[np.bool_]:
-    """Whether the output is at least the value, or the point is not used; shape (channels, points)."""
-    return (narrowed.apply(points.accumulators.T).T >= points.values) | ~points.used

@@ -90,6 +90,10 @@ class Points:
         """Both coordinates negated."""
         return Points(-self.accumulators, -self.values, self.used)
 
+    def of_channels(self, channels: npt.NDArray[np.intp]) -> Points:
+        """Those of some channels only."""
+        return Points(self.accumulators[channels], self.values[channels], self.used[channels])
+
     def arranged(self, order: npt.NDArray[np.intp]) -> Points:
         """The points of these indices, shape (channels, any)."""
         return Points(
@@ -116,6 +120,16 @@ class Conditions:
     at_least_corners: Points
     below_corners: Points
 
+    def of_channels(self, channels: npt.NDArray[np.intp]) -> Conditions:
+        """Those of some channels only."""
+        return Conditions(
+            self.high[channels],
+            self.at_least.of_channels(channels),
+            self.below.of_channels(channels),
+            self.at_least_corners.of_channels(channels),
+            self.below_corners.of_channels(channels),
+        )
+
     def halves_down(self, real: npt.NDArray[np.float64], zero_point: int) -> Conditions:
         """The same conditions, but steps that lie on a half may come one accumulator later."""
         points = self.at_least
@@ -123,15 +137,15 @@ class Conditions:
         later = replace(points, accumulators=points.accumulators + (np.abs(distance) < _HALF_TOLERANCE))
         return replace(self, at_least=later, at_least_corners=_corners(later))
 
-    def offset_room(self, multiplier: npt.NDArray[Any], shift: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def offset_room(self, multiplier: npt.NDArray[Any], shift: Int64Array) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """The smallest and largest offset that meet the conditions, per channel, of the kind the multiplier is."""
-        kind, slope = multiplier.dtype, multiplier[:, None]
+        kind, slope, places = multiplier.dtype, multiplier[:, None], shift.astype(multiplier.dtype)[:, None]
         unbounded = 1 << UNBOUNDED_BITS[kind]
         points = self.at_least_corners
-        bounds = (points.values.astype(kind) << shift) - slope * points.accumulators
+        bounds = (points.values.astype(kind) << places) - slope * points.accumulators
         lowest = np.where(points.used, bounds, -unbounded).max(axis=1)
         points = self.below_corners
-        bounds = (points.values.astype(kind) << shift) - 1 - slope * points.accumulators
+        bounds = (points.values.astype(kind) << places) - 1 - slope * points.accumulators
         highest = np.where(points.used, bounds, unbounded).min(axis=1)
         return lowest, highest
 

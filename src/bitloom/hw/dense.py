@@ -113,7 +113,13 @@ def dense(
         rows=shape.rows,
     )
     results = rescale(
-        f"{name}_rescale", serial.values, serial.group, constants, output, in_logic=shape.rescale_in_logic
+        f"{name}_rescale",
+        serial.values,
+        serial.group,
+        constants,
+        output,
+        in_logic=shape.rescale_in_logic,
+        fabric=shape.fabric,
     )
     reserve = select(beat.last_pass, Const(shape.last_fold_beats), Const(shape.serial_beats))
     buffer = credit_fifo(

@@ -1,17 +1,18 @@
-"""From accumulators to outputs: bias, clamp, multiply, offset, shift, clamp; the hardware of `bitloom.arith.narrow`.
+"""From accumulators to outputs: bias, multiply, offset, shift, clamp; the hardware of `bitloom.arith.narrow`.
 
 ```
-  group ──▶ [constants] ──────────────────────┐           │
-  value ──▶ [accumulator] ── + bias ─▶ [lifted] ─ clamp ─▶ [limited] ─ × m ─▶ [product] ─ + offset ─▶ [total] ─┐
-                                                                                       [output] ◀── clamp, >> s ┘
+  group ──▶ [constants] ─────┬──────────────┬──────────────┬──────────────┐
+                             │ lift         │ m            │ offset       │ which shift
+  value ──▶ [accumulator] ── + ──▶ [x] ──── × ─▶ [product] + ─▶ [total] ─ >> s ─▶ [shifted] ─ clamp ─▶ [output]
+                             └──▶ [outside its window: below, above] ───────────────────────────┘
 ```
 
 A free-running pipeline: one value per lane and cycle, no stall, `LATENCY` cycles.
 
-The bias also lifts the smallest value to 0, which costs nothing, so that the product is one of unsigned numbers; the
-offset takes ``lift * m`` back. Values beyond which every output has saturated are clamped first where that saves a
-multiplier slice (`NarrowRescale.active`). The product is made of multiplier slices, or of adders where slices are short
-(see `bitloom.hw.product`).
+The bias costs nothing, being part of the offset; or, with the lift, brings each channel's values into a window as
+narrow as its outputs allow, where that saves a multiplier slice (see `bitloom.hw.rescale_form`). The product is made of
+multiplier slices, or of adders where slices are short (see `bitloom.hw.product`); product and offset are added inside
+the slice where it has an adder. Channels have few different shifts, often one, and then there is nothing to select.
 """
 
 from __future__ import annotations
@@ -19,61 +20,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pyrtl
 from pyrtl import Const, Register, WireVector, select
 
-from bitloom.arith import Interval, IntType, NarrowRescale
-from bitloom.hw.memory import field, pack_words, registered_rom
+from bitloom.arith import Interval, IntType
+from bitloom.hw.fabric import XC7, Fabric
+from bitloom.hw.memory import registered_rom
 from bitloom.hw.product import LATENCY as PRODUCT_LATENCY
-from bitloom.hw.product import limbs, multiply
+from bitloom.hw.product import latency, multiply, signed_multiply
 from bitloom.hw.registers import constant, delayed, signed_sum
+from bitloom.hw.rescale_form import (
+    RescaleConstants,
+    RescaleForm,
+    is_free,
+    is_signed_product,
+    lane_form,
+    multiplied_bits,
+    rescale_slices,
+)
 
-# Registers: accumulator, biased, limited, product, total, output.
+__all__ = ["LATENCY", "RescaleConstants", "clamp", "multiplied_bits", "rescale", "rescale_slices"]
+
+# Registers: accumulator, x, product, total, shifted, output.
 LATENCY = 5 + PRODUCT_LATENCY
-
-
-@dataclass(frozen=True)
-class RescaleConstants:
-    """The constants of a rescale, one row per channel.
-
-    Attributes:
-        bias: added to the value first, int64, shape (channels,).
-        narrowed: the multiply-add-shift; one multiplier or one per channel.
-        low: smallest value after the bias, shape (channels,).
-        high: largest value after the bias, shape (channels,).
-    """
-
-    bias: npt.NDArray[np.int64]
-    narrowed: NarrowRescale
-    low: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return len(self.bias)
-
-    @property
-    def range(self) -> Interval:
-        """Of the values after the bias."""
-        return Interval(int(self.low.min()), int(self.high.max()))
-
-    def per_channel(self, values: Sequence[int]) -> list[int]:
-        """A narrowed constant spread over all channels."""
-        return list(values) if len(values) == self.channels else list(values) * self.channels
-
-    @property
-    def total_range(self) -> Interval:
-        """Of ``a * multiplier + offset``."""
-        multipliers = np.array(self.per_channel(self.narrowed.multipliers), object)
-        offsets = [np.array(self.per_channel(self.narrowed.offsets), object)]
-        if self.narrowed.negative_offsets is not None:
-            offsets.append(np.array(self.per_channel(self.narrowed.negative_offsets), object))
-        low = min((self.low.astype(object) * multipliers + offset).min() for offset in offsets)
-        high = max((self.high.astype(object) * multipliers + offset).max() for offset in offsets)
-        return Interval(int(low), int(high))
 
 
 def rescale(
@@ -84,6 +53,7 @@ def rescale(
     output: IntType,
     *,
     in_logic: bool = False,
+    fabric: Fabric = XC7,
 ) -> list[WireVector]:
     """Rescale lanes of accumulators.
 
@@ -94,10 +64,12 @@ def rescale(
         constants: of all channels.
         output: the output's type.
         in_logic: multiply by adders instead of a multiplier slice.
+        fabric: of the chip.
 
     Returns:
         One output per lane, `LATENCY` cycles later.
 
+    >>> import numpy as np
     >>> import pyrtl
     >>> from bitloom.arith import Rescale, Rounding, narrow
     >>> pyrtl.reset_working_block()
@@ -115,115 +87,259 @@ def rescale(
     >>> (reference.apply([[1000 + 100, -1000 - 7]]) + 3).tolist()
     [[69, -28]]
     """
-    narrowed, lanes = constants.narrowed, len(values)
-    span = multiplied_range(constants)
-    channel_multipliers = constants.per_channel(narrowed.multipliers)
-
-    # Constants are read when they are needed: delaying the group takes fewer registers than delaying them.
-    group_of_limited = delayed(group, 3, f"{name}_group")
-    group_before_product = delayed(group, 2, f"{name}_multiplier_group")
-    group_before_total = delayed(group_before_product, PRODUCT_LATENCY, f"{name}_offset_group")
-
-    def lane_offsets(label: str, offsets: Sequence[int]) -> list[WireVector]:
-        spread = zip(constants.per_channel(offsets), channel_multipliers, strict=True)
-        return _lane_constants(f"{name}_{label}", [o + span.low * m for o, m in spread], lanes, group_before_total)
-
-    biases = _lane_constants(f"{name}_bias", (constants.bias - span.low).tolist(), lanes, group)
-    multipliers = _lane_constants(f"{name}_multiplier", channel_multipliers, lanes, group_before_product, signed=False)
-    offsets = lane_offsets("offset", narrowed.offsets)
-    negative_offsets = offsets
-    if narrowed.negative_offsets is not None:
-        negative_offsets = lane_offsets("negative_offset", narrowed.negative_offsets)
-    results = []
+    lanes, groups = len(values), -(-constants.channels // len(values))
+    plans = []
     for lane, value in enumerate(values):
-        prefix = f"{name}_lane{lane}"
-        taken = delayed(value, 1, f"{prefix}_accumulator")
-        limited = _limited(prefix, taken, biases[lane], constants)
-        product = multiply(f"{prefix}_product", limited, multipliers[lane], in_logic=in_logic)
-        offset = offsets[lane]
-        if narrowed.negative_offsets is not None and span.low < 0:
-            is_negative = limited < Const(-span.low) if span.high >= 0 else Const(1, 1)
-            below_zero = delayed(is_negative, PRODUCT_LATENCY, f"{prefix}_below_zero")
-            negative = negative_offsets[lane]
-            bits = max(offset.bitwidth, negative.bitwidth)
-            offset = select(below_zero, negative.sign_extended(bits), offset.sign_extended(bits))
-        # As wide as the product: synthesis takes a truncated product for one of wider operands.
-        total_bits = max(constants.total_range.signed_bits, narrowed.shift + 1, product.bitwidth + 1)
-        total = Register(total_bits, f"{prefix}_total")
-        total.next <<= signed_sum(offset, product.zero_extended(total_bits), total_bits)
-        shifted = total[narrowed.shift :]
-        late = _exception(constants, limited, group_of_limited, lane, lanes)
+        # A lane that has no channel in the last group does there what the last channel does.
+        channels = [min(channel, constants.channels - 1) for channel in range(lane, groups * lanes, lanes)]
+        form = lane_form(constants.of_channels(channels), fabric, in_logic=in_logic)
+        taken = delayed(value, 1, f"{name}_lane{lane}_accumulator")
+        plans.append(_Lane(f"{name}_lane{lane}", form, taken, output, fabric, in_logic))
+    # All lanes have their products in the same cycle; those of one slice start later instead.
+    cycles = max(plan.product_latency for plan in plans)
+    start = 3 if cycles == 1 else 2
+    ready = start + cycles
+
+    def tables(label: str, columns: Sequence[Sequence[int]], cycle: int) -> list[WireVector]:
+        # Constants are read when they are needed: delaying the group takes fewer registers than delaying them.
+        return _tables(f"{name}_{label}", columns, delayed(group, cycle - 1, f"{name}_{label}_group"))
+
+    lifts = tables("lift", [plan.form.lifts if plan.form.windowed else [0] for plan in plans], 1)
+    biases = tables("bias", [plan.biases for plan in plans], 1)
+    factors = tables("multiplier", [plan.factors for plan in plans], start)
+    offsets = tables("offset", [plan.offsets for plan in plans] + [plan.choices for plan in plans], ready)
+    negative_offsets = tables("negative_offset", [plan.negative_offsets for plan in plans], ready)
+    group_of_taken = delayed(group, 1, f"{name}_taken_group")
+    results = []
+    for lane, plan in enumerate(plans):
+        x, below, above = plan.entry(lifts[lane], ready - 1)
+        product = plan.product(delayed(x, start - 2, f"{plan.name}_x"), factors[lane], cycles)
+        offset = plan.offset(offsets[lane], negative_offsets[lane], biases[lane], ready - 1)
+        total = Register(max(plan.total_bits, product.bitwidth), f"{plan.name}_total")
+        total.next <<= signed_sum(offset, product, total.bitwidth)
+        shifted = _shifted(total, plan.shifts, delayed(offsets[lanes + lane], 1, f"{plan.name}_choice"))
+        late = plan.exception(group_of_taken)
         if late is not None:
-            one = delayed(late, 1 + PRODUCT_LATENCY, f"{prefix}_exception").zero_extended(2)
+            one = delayed(late, ready, f"{plan.name}_exception").zero_extended(2)
             shifted = signed_sum(shifted, one, shifted.bitwidth + 1)
-        result = Register(output.bits, f"{prefix}_output")
-        result.next <<= clamp(shifted, narrowed.output, output)
-        results.append(result)
+        result = _clamped(plan.name, shifted, below, above, plan.form.narrowed.output, output)
+        results.append(delayed(result, LATENCY - ready - 3, f"{plan.name}_output"))
     return results
 
 
-def multiplied_range(constants: RescaleConstants) -> Interval:
-    """The values that are multiplied: all, or those where outputs differ if clamping to them saves a slice."""
-    whole, active = constants.range, constants.narrowed.active
-    return active if limbs(_span_bits(active)) < limbs(_span_bits(whole)) else whole
+@dataclass(frozen=True, eq=False)
+class _Lane:
+    """One lane: its layout, and how that is built."""
+
+    name: str
+    form: RescaleForm
+    taken: WireVector
+    output: IntType
+    fabric: Fabric
+    in_logic: bool
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the product is of signed operands; else x is multiplied from 0 up."""
+        return self.is_free or (not self.in_logic and is_signed_product(self.form, self.fabric))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the product is a shift."""
+        return is_free(self.form.multipliers)
+
+    @property
+    def is_negated(self) -> bool:
+        """Whether both operands are negated, as a constant multiplier has to be: ``(-x - 1) * -m = x * m + m``."""
+        return self.is_signed and not self.is_free and len(set(self.form.multipliers)) == 1
+
+    @property
+    def product_latency(self) -> int:
+        """Cycles the product takes at least."""
+        if self.is_free:
+            return 1
+        return latency(self.form.bits, self.form.narrowed.multiplier_bits, self.fabric, in_logic=self.in_logic)
+
+    @property
+    def factors(self) -> list[int]:
+        """What x is multiplied by."""
+        return [-value if self.is_negated else value for value in self.form.multipliers]
+
+    @property
+    def offsets(self) -> list[int]:
+        """What is added to the product."""
+        return self.form.offsets(self.form.narrowed.offsets, self._excess)
+
+    @property
+    def negative_offsets(self) -> list[int]:
+        """The same for negative accumulators."""
+        negative = self.form.narrowed.negative_offsets
+        return [0] if negative is None else self.form.offsets(negative, self._excess)
+
+    @property
+    def _excess(self) -> int:
+        """How many multipliers the product is too large."""
+        if self.is_signed:
+            return int(self.is_negated)
+        return 1 << (self.form.bits - 1)
+
+    @property
+    def biases(self) -> list[int]:
+        """Needed to know negative accumulators."""
+        return [0] if self.form.narrowed.negative_offsets is None else [int(bias) for bias in self.form.constants.bias]
+
+    @property
+    def shifts(self) -> list[int]:
+        """The different ones."""
+        return sorted(set(self.form.shifts))
+
+    @property
+    def choices(self) -> list[int]:
+        """Which of the shifts each channel has."""
+        return [self.shifts.index(shift) for shift in self.form.shifts]
+
+    @property
+    def total_bits(self) -> int:
+        """Signed width of the total."""
+        offsets = [self.form.offsets(self.form.narrowed.offsets)]
+        if self.form.narrowed.negative_offsets is not None:
+            offsets.append(self.form.offsets(self.form.narrowed.negative_offsets))
+        return max(self.shifts[-1] + 1, *(self.form.total_bits(each) for each in offsets))
+
+    def entry(self, lift: WireVector, cycles: int) -> tuple[WireVector, WireVector, WireVector]:
+        """x, and a number of cycles later flags for values below and above its window."""
+        bits = self.form.bits
+        if not self.form.windowed:
+            x = self.taken.truncate(bits) if self.taken.bitwidth >= bits else self.taken.sign_extended(bits)
+            return self._operand(delayed(x, 1, f"{self.name}_x0")), Const(0, 1), Const(0, 1)
+        reached = [self.form.x_range(channel) for channel in range(self.form.constants.channels)]
+        whole = Interval(min(each.low for each in reached), max(each.high for each in reached))
+        lifted = Register(max(whole.signed_bits, bits), f"{self.name}_lifted")
+        lifted.next <<= signed_sum(self.taken, lift, lifted.bitwidth)
+        below, above = _beyond(lifted, IntType(bits))
+        flags = (delayed(below, cycles, f"{self.name}_below"), delayed(above, cycles, f"{self.name}_above"))
+        return self._operand(lifted[:bits]), *flags
+
+    def _operand(self, x: WireVector) -> WireVector:
+        if self.is_negated:
+            return ~x
+        return x if self.is_signed else pyrtl.concat(~x[-1], x[:-1]) if len(x) > 1 else ~x
+
+    def product(self, x: WireVector, factor: WireVector, cycles: int) -> WireVector:
+        """The signed product, a number of cycles later."""
+        name = f"{self.name}_product"
+        if self.is_free:
+            value = self.form.multipliers[0]
+            zeros = max(value.bit_length() - 1, 0)
+            shifted = pyrtl.concat(x, Const(0, zeros)) if zeros else x
+            return delayed(shifted, cycles, name) if value else Const(0, 1)
+        if self.is_signed:
+            return delayed(signed_multiply(name, x, factor), cycles - 1, name)
+        # The zero that makes it a signed number goes.
+        bits = self.form.narrowed.multiplier_bits
+        factor = Const(factor.val, bits) if isinstance(factor, Const) else factor.truncate(bits)
+        product = multiply(name, x, factor, fabric=self.fabric, in_logic=self.in_logic)
+        return product.zero_extended(product.bitwidth + 1)
+
+    def offset(self, offset: WireVector, negative: WireVector, bias: WireVector, cycles: int) -> WireVector:
+        """The offset that the accumulator's sign asks for, a number of cycles after it was taken."""
+        if self.form.narrowed.negative_offsets is None:
+            return offset
+        sign = signed_sum(self.taken, bias, max(self.taken.bitwidth, bias.bitwidth) + 1)[-1]
+        bits = max(offset.bitwidth, negative.bitwidth)
+        below_zero = delayed(sign, cycles, f"{self.name}_below_zero")
+        return select(below_zero, negative.sign_extended(bits), offset.sign_extended(bits))
+
+    def exception(self, group: WireVector) -> WireVector | None:
+        """Whether the accumulator is one of those listed for its channel; None if no channel of the lane has any."""
+        constants, matches = self.form.constants, []
+        shared = len(self.form.narrowed.multipliers) == 1
+        for exceptional, accumulator in self.form.narrowed.exceptions:
+            # An accumulator listed for all channels comes with another value for each bias.
+            for channel in range(constants.channels) if shared else [exceptional]:
+                value = accumulator - int(constants.bias[channel])
+                if Interval(value, value).signed_bits > self.taken.bitwidth:
+                    continue
+                hit = self.taken == constant(value, self.taken.bitwidth)
+                matches.append(hit if constants.channels == 1 else hit & (group == channel))
+        return pyrtl.rtl_any(*matches) if matches else None
 
 
-def multiplied_bits(constants: RescaleConstants) -> int:
-    """Width of the lifted multiplicand, unsigned."""
-    return _span_bits(multiplied_range(constants))
-
-
-def _span_bits(interval: Interval) -> int:
-    return max(1, (interval.high - interval.low).bit_length())
-
-
-def _limited(prefix: str, taken: WireVector, bias: WireVector, constants: RescaleConstants) -> WireVector:
-    """The value with its bias, lifted to start at 0, clamped where that is wanted; two cycles later."""
-    span = multiplied_range(constants)
-    whole = Interval(constants.range.low - span.low, constants.range.high - span.low)
-    bits = _span_bits(span)
-    lifted = Register(whole.signed_bits, f"{prefix}_lifted")
-    lifted.next <<= signed_sum(taken, bias, lifted.bitwidth)
-    if span == constants.range:
-        return delayed(lifted.truncate(bits), 1, f"{prefix}_limited")
-    highest = Const(span.high - span.low, bits)
-    above = ~lifted[-1] & (lifted[:-1] > highest)
-    limited = select(lifted[-1], Const(0, bits), select(above, highest, lifted.truncate(bits)))
-    return delayed(limited, 1, f"{prefix}_limited")
-
-
-def _exception(
-    constants: RescaleConstants, limited: WireVector, group: WireVector, lane: int, lanes: int
-) -> WireVector | None:
-    """Whether the value is one of the listed accumulators of its channel; None if no channel of the lane has any."""
-    shared = len(constants.narrowed.multipliers) == 1
-    lift = multiplied_range(constants).low
-    matches = []
-    for channel, accumulator in constants.narrowed.exceptions:
-        hit = limited == Const(accumulator - lift, limited.bitwidth)
-        if not shared and channel % lanes != lane:
-            continue
-        matches.append(hit if shared else hit & (group == channel // lanes))
-    return pyrtl.rtl_any(*matches) if matches else None
+def _shifted(total: WireVector, shifts: Sequence[int], choice: WireVector) -> WireVector:
+    """The total without its lowest bits, as many as the channel's shift."""
+    if len(shifts) == 1:
+        return total[shifts[0] :]
+    bits = total.bitwidth - shifts[0]
+    ways = [total[shift:].sign_extended(bits) for shift in shifts]
+    ways += [ways[-1]] * ((1 << choice.bitwidth) - len(ways))
+    return pyrtl.mux(choice, *ways)
 
 
 def clamp(value: WireVector, bounds: Interval, output: IntType) -> WireVector:
     """A signed value limited to `bounds`, as `output` bits."""
-    bits = max(value.bitwidth, output.bits + 1)
-    wide = value.sign_extended(bits)
-    low, high = constant(bounds.low, bits), constant(bounds.high, bits)
-    limited = select(pyrtl.signed_lt(wide, low), low, select(pyrtl.signed_gt(wide, high), high, wide))
-    return limited.truncate(output.bits)
+    below, above = _beyond(value, output)
+    return _bounded(_resized(value, output.bits), below, above, bounds, output)
 
 
-def _lane_constants(
-    name: str, values: Sequence[int], lanes: int, group: WireVector, *, signed: bool = True
-) -> list[WireVector]:
-    """One constant per lane, read from a memory by the group if the channels' constants differ."""
-    interval = Interval(min(*values, 0), max(*values, 0))
-    bits = interval.signed_bits if signed else interval.type.bits
-    groups = -(-len(values) // lanes)
-    padded = list(values) + [values[-1]] * (groups * lanes - len(values))
-    words = [pack_words(padded[start : start + lanes], bits) for start in range(0, len(padded), lanes)]
-    word = registered_rom(name, words, bits * lanes, group)
-    return [field(word, lane, bits) for lane in range(lanes)]
+def _clamped(
+    prefix: str, value: WireVector, below: WireVector, above: WireVector, bounds: Interval, output: IntType
+) -> WireVector:
+    """The value limited to the bounds, or at one of them if a flag says so; two cycles later."""
+    too_low, too_high = _beyond(value, output)
+    kept = Register(output.bits, f"{prefix}_shifted")
+    kept.next <<= _resized(value, output.bits)
+    beneath, beyond = Register(1, f"{prefix}_too_low"), Register(1, f"{prefix}_too_high")
+    beneath.next <<= below | (too_low & ~above)
+    beyond.next <<= above | (too_high & ~below)
+    result = Register(output.bits, f"{prefix}_output")
+    result.next <<= _bounded(kept, beneath, beyond, bounds, output)
+    return result
+
+
+def _beyond(value: WireVector, output: IntType) -> tuple[WireVector, WireVector]:
+    """Whether a signed value is below or above all values of a type: only the bits that the type lacks decide."""
+    sign = value[-1]
+    if value.bitwidth <= output.bits - output.signed:
+        return (Const(0, 1), Const(0, 1)) if output.signed else (sign, Const(0, 1))
+    top = value[output.bits - output.signed :]
+    below = sign & ~pyrtl.and_all_bits(top) if output.signed else sign
+    return below, ~sign & pyrtl.or_all_bits(top)
+
+
+def _bounded(value: WireVector, below: WireVector, above: WireVector, bounds: Interval, output: IntType) -> WireVector:
+    """A value of the output's type limited to bounds within it, or at one of them if a flag says so."""
+    low, high = constant(bounds.low, output.bits), constant(bounds.high, output.bits)
+    less = pyrtl.signed_lt if output.signed else lambda left, right: left < right
+    if bounds.high < output.maximum:
+        above = above | less(high, value)
+    result = select(above, high, value)
+    if bounds.low > output.minimum:
+        below = below | (less(value, low) & ~above)
+    return select(below, low, result)
+
+
+def _resized(value: WireVector, bits: int) -> WireVector:
+    return value.truncate(bits) if value.bitwidth >= bits else value.sign_extended(bits)
+
+
+def _tables(name: str, columns: Sequence[Sequence[int]], group: WireVector) -> list[WireVector]:
+    """One signed constant per column, read from one memory by the group where it is not always the same."""
+    widths = [Interval(min(*column, 0), max(*column, 0)).signed_bits for column in columns]
+    varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
+    wires = [constant(column[0], bits) for column, bits in zip(columns, widths, strict=True)]
+    if not varying:
+        return list(wires)
+    words = []
+    for row in zip(*(columns[index] for index in varying), strict=True):
+        word = position = 0
+        for value, index in zip(row, varying, strict=True):
+            word |= (value & ((1 << widths[index]) - 1)) << position
+            position += widths[index]
+        words.append(word)
+    word = registered_rom(name, words, sum(widths[index] for index in varying), group)
+    read: list[WireVector] = list(wires)
+    position = 0
+    for index in varying:
+        read[index] = word[position : position + widths[index]]
+        position += widths[index]
+    return read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Protocol
@@ -16,8 +15,7 @@ from bitloom.hw.fabric import XC7
 from bitloom.hw.memory import ram_size, rom_size
 from bitloom.hw.multiply_accumulate import LanePlan
 from bitloom.hw.packed_products import can_pack
-from bitloom.hw.product import limbs
-from bitloom.hw.rescale import RescaleConstants, multiplied_bits
+from bitloom.hw.rescale_form import RescaleConstants, RescaleForm, whole_form
 from bitloom.ops.hardware import Estimate, dsp_slices, product_logic
 
 
@@ -58,7 +56,7 @@ class DenseCost:
         sum of the parts below, of which the constants were fitted to Yosys 0.70 on xc7 (see `_logic`).
         """
         blocks, logic = self._memories(shape)
-        slices = 0 if shape.rescale_in_logic else shape.results * self._rescale_slices
+        slices = 0 if shape.rescale_in_logic else shape.results * self._rescale(shape).slices
         each = 1 if shape.packed else dsp_slices(self.element.bits, self.weight_bits)
         return Estimate(
             cycles=shape.cycles,
@@ -74,7 +72,9 @@ class DenseCost:
         words = shape.folds * shape.fold_beats
         bits = self.weight_bits * shape.sums
         sizes = [rom_size(words, bits * lanes, shape.fabric) for lanes in _lanes_by_delay(shape.simd)]
-        sizes.append(rom_size(shape.blocks * shape.block_beats, self._constant_bits * shape.results, shape.fabric))
+        sizes.append(
+            rom_size(shape.blocks * shape.block_beats, self._rescale(shape).constant_bits * shape.results, shape.fabric)
+        )
         if shape.passes > 1 and not shape.replayed:
             lane_bits = shape.simd * shape.parallel * self.element.bits
             sizes.append(ram_size(2 * shape.fold_beats, lane_bits, shape.fabric))
@@ -94,9 +94,10 @@ class DenseCost:
         delayed = (shape.simd - 1) * shape.parallel * self.element.bits
         choices = shape.serial_beats
         multiplexers = shape.results * self.sum_bits * -(-(choices - 1) // 3)
-        rescale = shape.results * self._rescale_logic
+        form = self._rescale(shape)
+        rescale = shape.results * form.logic
         if shape.rescale_in_logic:
-            rescale += shape.results * self._product_logic
+            rescale += shape.results * product_logic(form.bits, form.multipliers)
         return 100 + adders + delayed + multiplexers + rescale
 
     @cached_property
@@ -119,31 +120,9 @@ class DenseCost:
         """Whether two weights fit one slice, on a fabric where two fit any."""
         return can_pack(self.terms.weights, self.element, XC7)
 
-    @cached_property
-    def _rescale_slices(self) -> int:
-        return limbs(multiplied_bits(self.terms.constants)) * limbs(self.terms.narrowed.multiplier_bits)
-
-    @cached_property
-    def _product_logic(self) -> int:
-        return product_logic(multiplied_bits(self.terms.constants), self.terms.narrowed.multipliers)
-
-    @cached_property
-    def _constant_bits(self) -> int:
-        """Bits of a channel's rescale constants that differ between channels."""
-        bits = _varying_bits(self.terms.constants.bias.tolist())
-        narrowed = self.terms.narrowed
-        bits += _varying_bits(narrowed.multipliers)
-        return bits + _varying_bits(narrowed.offsets) + _varying_bits(narrowed.negative_offsets or (0,))
-
-    @cached_property
-    def _rescale_logic(self) -> int:
-        constants = self.terms.constants
-        return constants.range.signed_bits + constants.total_range.signed_bits + 60
-
-
-def _varying_bits(values: Sequence[int]) -> int:
-    """Width of constants that differ; 0 if all are the same."""
-    return Interval(min(*values, 0), max(*values, 0)).signed_bits if len(set(values)) > 1 else 0
+    def _rescale(self, shape: DenseShape) -> RescaleForm:
+        """The layout of a rescale lane."""
+        return whole_form(self.terms.constants, shape.fabric, in_logic=shape.rescale_in_logic)
 
 
 @cache

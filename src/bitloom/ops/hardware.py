@@ -14,7 +14,7 @@ from pyrtl import WireVector
 
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.logic_multiply import canonical_signed_digits
-from bitloom.hw.product import limbs
+from bitloom.hw.product import slices
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Operator, Value
 from bitloom.ops.schedule import Schedule
@@ -129,9 +129,9 @@ def has_hardware(operator: Operator | type[Operator]) -> bool:
     return issubclass(kind, (StreamingOperator, WiringOperator))
 
 
-def dsp_slices(left_bits: int, right_bits: int) -> int:
-    """Multiplier slices (18 x 18 signed) that a signed product takes."""
-    return limbs(left_bits - 1) * limbs(right_bits - 1)
+def dsp_slices(left_bits: int, right_bits: int, fabric: Fabric = XC7) -> int:
+    """Multiplier slices that a signed product takes."""
+    return slices(left_bits, right_bits - 1, fabric)
 
 
 # Deeper memories go to block RAM.
