@@ -14,8 +14,6 @@ from bitloom.ops.movement import Movement
 from bitloom.ops.moving import MovingOperator, constant_integers, index_value, moved_example, require_moved
 from bitloom.ops.reshape import Reshape
 
-_ELEMENTS = ("int8", "uint8", "int16", "int32", "int64")
-
 
 @register
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class MirrorPad(MovingOperator):
     def lower(cls, source: SourceNode) -> Lowered:
         """From a file's node."""
         x, y = source.operand(0), source.outputs[0]
-        require_moved(source, x, y, _ELEMENTS)
+        require_moved(source, x, y)
         mode = source.attributes.get("mode", "REFLECT")
         if mode not in ("REFLECT", "SYMMETRIC"):
             raise UnsupportedError(f"{source.kind} with the mode {mode}", where=source.where)

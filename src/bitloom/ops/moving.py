@@ -64,6 +64,19 @@ def require_moved(source: SourceNode, x: Value, y: Value, elements: Collection[s
         raise UnsupportedError(f"{source.kind} from {found} to {y.type.element}", where=source.where)
 
 
+def require_rank(source: SourceNode, x: Value, most: int, least: int = 0) -> None:
+    """Check how many axes a node's operand has.
+
+    Raises:
+        UnsupportedError: the reference kernel does not take so many.
+    """
+    rank = len(x.type.shape)
+    if not least <= rank <= most:
+        raise UnsupportedError(
+            f"{source.kind} of {rank} axes; the reference kernel takes {least} to {most}", where=source.where
+        )
+
+
 def require_same_quantization(source: SourceNode, x: Value, y: Value) -> None:
     """Check that two tensors of a node have one scale and zero point, as kernels demand that only move elements.
 

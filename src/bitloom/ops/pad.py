@@ -10,7 +10,7 @@ import numpy as np
 from pyrtl import WireVector
 
 from bitloom.arith import IntType
-from bitloom.errors import GraphError, UnsupportedError
+from bitloom.errors import GraphError
 from bitloom.hw.slice import LATENCY, Axis, insert
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
@@ -33,6 +33,7 @@ from bitloom.ops.moving import (
     index_value,
     moved_example,
     require_moved,
+    require_rank,
     require_same_quantization,
 )
 from bitloom.ops.schedule import Schedule
@@ -98,10 +99,7 @@ class Pad(StreamingOperator):
         x, y = source.operand(0), source.outputs[0]
         require_moved(source, x, y, _ELEMENTS)
         rank = len(x.type.shape)
-        if not 0 < rank <= _MOST_AXES:
-            raise UnsupportedError(
-                f"{source.kind} of {rank} axes; the reference kernel takes 1 to {_MOST_AXES}", where=source.where
-            )
+        require_rank(source, x, _MOST_AXES, least=1)
         widths = constant_integers(source, 1, "paddings", length=2 * rank, elements=("int8", "int16", "int32", "int64"))
         value = _zero_point(y.type)
         given = source.optional(2)

@@ -59,8 +59,13 @@ def _strided_slice(source: SourceNode) -> tuple[Value, tuple[Slice, ...]]:
     )
     if not len(begin) == len(end) == len(strides):
         raise GraphError(f"{source.kind} from {list(begin)} to {list(end)} by {list(strides)}", where=source.where)
-    if source.attributes.get("offset"):
-        raise UnsupportedError(f"{source.kind} whose ends count from the begins (offset)", where=source.where)
+    masks = int(source.attributes.get("ellipsis_mask", 0)) | int(source.attributes.get("new_axis_mask", 0))
+    if source.attributes.get("offset") and (masks or len(begin) != len(x.type.shape)):
+        raise UnsupportedError(
+            f"{source.kind} whose ends count from the begins (offset), and not one index for each axis: the reference "
+            "kernel reads beyond them",
+            where=source.where,
+        )
     indices = list(_indices(source, x.type.shape, list(zip(begin, end, strides, strict=True))))
     taken = [index for index in indices if index.axis is not None]
     made = tuple(index.size for index in indices if not index.shrink)
@@ -119,6 +124,8 @@ def _index(source: SourceNode, axis: int, length: int, position: int, index: tup
                 where=source.where,
             )
         return _Index(axis, first, 1, 1, shrink=True)
+    if source.attributes.get("offset"):
+        end += first
     stop = (length if stride > 0 else -1) if to_end else _cut(end, length, low, high)
     size = len(range(first, stop, stride))
     return _Index(axis, first, size, stride if size > 1 else 1, shrink=False)

@@ -10,7 +10,9 @@ from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
 from bitloom.ops.hardware import WiringOperator
-from bitloom.ops.moving import moved_example
+from bitloom.ops.moving import moved_example, require_rank
+
+_MOST_AXES = 8
 
 
 @register
@@ -48,6 +50,7 @@ class Squeeze(WiringOperator):
     def lower(cls, source: SourceNode) -> Lowered:
         """From a file's node; axes may count from the end, and none means all of length 1."""
         x = source.operand(0)
+        require_rank(source, x, _MOST_AXES)
         shape = x.type.shape
         given = [int(axis) for axis in source.attributes.get("squeeze_dims", ()) or ()]
         given = given or [axis for axis, length in enumerate(shape) if length == 1]

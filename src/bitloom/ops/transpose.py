@@ -18,10 +18,12 @@ from bitloom.ops.moving import (
     moved_example,
     positive_axis,
     require_moved,
+    require_rank,
 )
 from bitloom.ops.reshape import Reshape
 
 _ELEMENTS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+_MOST_AXES = 8
 
 
 @register
@@ -65,6 +67,7 @@ class Transpose(MovingOperator):
         """From a file's node; axes may count from the end."""
         x, y = source.operand(0), source.outputs[0]
         require_moved(source, x, y, _ELEMENTS)
+        require_rank(source, x, _MOST_AXES)
         shape = x.type.shape
         given = constant_integers(source, 1, "permutation", length=len(shape), elements=("int32",))
         permutation = tuple(positive_axis(source, axis, len(shape)) for axis in given)
