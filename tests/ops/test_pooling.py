@@ -14,7 +14,8 @@ from bitloom.export.tflite import graph_to_tflite
 from bitloom.ir import Graph, SourceNode, Value
 from bitloom.ops.average_pool_2d import AveragePool2d
 from bitloom.ops.max_pool_2d import MaxPool2d
-from bitloom.ops.pooling import Padding, PoolOperator, Windows
+from bitloom.ops.pool_windows import Padding, Windows
+from bitloom.ops.pooling import PoolOperator
 
 KINDS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 ELEMENTS = (IntType(8), IntType(8, signed=False), IntType(16))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitloom.arith.division import divide
+from bitloom.arith import Rescale
+from bitloom.arith.division import Division, divide
 from bitloom.errors import UnsupportedError
+from bitloom.hw.reduce import Reduction
 from bitloom.ir import Example, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
@@ -28,6 +30,8 @@ class AveragePool2d(PoolOperator):
     tflite = ("AVERAGE_POOL_2D",)
     summary = "mean of windows, padding not counted, fused activation"
 
+    reduction = Reduction.SUM
+
     def infer(self, inputs: Sequence[Value]) -> tuple[tuple[tuple[int, ...], ElementType], ...]:
         """See `PoolOperator.infer`."""
         inferred = super().infer(inputs)
@@ -44,6 +48,10 @@ class AveragePool2d(PoolOperator):
         counts = np.outer(height.counts, width.counts).astype(np.int32)[..., None]
         sums = self.reduced(inputs[0].astype(np.int32), np.add, 0)
         return (np.clip(divide(sums, counts), self.activation.low, self.activation.high),)
+
+    def rescale(self, counts: Sequence[int]) -> Rescale | None:
+        """Division; none where windows have one element."""
+        return Division.by(*counts) if max(counts) > 1 else None
 
     @classmethod
     def examples(cls) -> Iterable[Example]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitloom.hw.reduce import Reduction
 from bitloom.ir import Example, register
 from bitloom.ir.operator import Array
 from bitloom.ops.pooling import ExamplePools, PoolOperator
@@ -23,6 +24,8 @@ class MaxPool2d(PoolOperator):
     name = "max_pool_2d"
     tflite = ("MAX_POOL_2D",)
     summary = "largest element of windows, fused activation"
+
+    reduction = Reduction.MAXIMUM
 
     def evaluate(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """x (inferences, batch, height, width, channels)."""

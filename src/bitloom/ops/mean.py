@@ -8,18 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitloom.arith import IntType
+from bitloom.arith import Interval, IntType
 from bitloom.arith.division import MeanRescale
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value, register
+from bitloom.hw.reduce import Reduction
+from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
+from bitloom.ops.reduction import ReductionCircuit, Result, reduction_stages
 from bitloom.ops.support import example_graph, require_int32, require_kinds
 
 
 @register
 @dataclass(frozen=True)
-class Mean(Operator):
+class Mean(StreamingOperator):
     """``clamp(rescale(sum - n * zx) + zy)`` over the n elements along some axes.
 
     Source: LiteRT's reference kernel; the rescale is `MeanRescale`, found by comparison with the interpreter.
@@ -67,6 +70,19 @@ class Mean(Operator):
         axes, count = tuple(axis + 1 for axis in self.axes), self.count(x.shape[1:])
         sums = x.sum(axis=axes, dtype=np.int64, keepdims=self.keep_dims) - count * self.input_zero_point
         return (self.output.clamp(MeanRescale.of(self.ratio, count).apply(sums) + self.output_zero_point),)
+
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """Sums of neighbouring axes, one unit after the other, the last one rescaled."""
+        x = operands[0].type
+        count = self.count(x.shape)
+        result = Result(
+            output=self.output,
+            clamp=Interval(self.output.minimum, self.output.maximum),
+            rescale=MeanRescale.of(self.ratio, count),
+            bias=-count * self.input_zero_point,
+            zero_point=self.output_zero_point,
+        )
+        return ReductionCircuit(x.integer, reduction_stages(x.shape, self.axes), Reduction.SUM, result)
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the axes as a constant operand."""

@@ -1,106 +1,29 @@
-"""What AVERAGE_POOL_2D and MAX_POOL_2D share: windows over images, reduction along an axis, reading and writing."""
+"""What AVERAGE_POOL_2D and MAX_POOL_2D share: shapes, circuits, reading and writing, examples."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from bitloom.arith import Interval, IntType
+from bitloom.arith import Interval, IntType, Rescale
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Cost, Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value
+from bitloom.hw.reduce import Reduction
+from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
+from bitloom.ops.pool_circuit import PoolCircuit
+from bitloom.ops.pool_windows import Padding, Windows
+from bitloom.ops.reduction import ReductionCircuit, Result, reduction_stages
 from bitloom.ops.support import example_graph, require_kinds
 
 
-class Padding(enum.Enum):
-    """How an image is extended: with what makes an output for every stride begun, or not at all."""
-
-    SAME = "same"
-    VALID = "valid"
-
-
 @dataclass(frozen=True)
-class Windows:
-    """Windows along one axis of an image.
-
-    Source: LiteRT's padding rules: with SAME padding there are ``ceil(size / stride)`` windows, and what they lack
-    is added at both ends, the odd element at the far one; VALID windows lie inside.
-
-    Attributes:
-        size: elements of the axis.
-        taps: elements of a window.
-        stride: between the starts of windows.
-        padding: the rule.
-
-    >>> windows = Windows(size=5, taps=3, stride=2, padding=Padding.SAME)
-    >>> windows.outputs, windows.before, windows.counts.tolist()
-    (3, 1, [2, 3, 2])
-    """
-
-    size: int
-    taps: int
-    stride: int
-    padding: Padding
-
-    @property
-    def outputs(self) -> int:
-        """How many windows there are; less than 1 where a window is larger than the axis."""
-        if self.padding is Padding.SAME:
-            return -(-self.size // self.stride)
-        return (self.size - self.taps) // self.stride + 1
-
-    @property
-    def before(self) -> int:
-        """Padding in front."""
-        return max(0, (self.outputs - 1) * self.stride + self.taps - self.size) // 2
-
-    @property
-    def starts(self) -> npt.NDArray[np.int64]:
-        """Where each window starts, negative in the padding; shape (outputs,)."""
-        return np.arange(self.outputs, dtype=np.int64) * self.stride - self.before
-
-    @property
-    def counts(self) -> npt.NDArray[np.int64]:
-        """Elements of each window that are not padding, at least 1; shape (outputs,)."""
-        return np.minimum(self.starts + self.taps, self.size) - np.maximum(self.starts, 0)
-
-    def reduce(
-        self, values: npt.NDArray[Any], axis: int, function: np.ufunc, initial: int | np.generic
-    ) -> npt.NDArray[Any]:
-        """Reduce each window along an axis by a function of two, padding left out.
-
-        Args:
-            values: of any shape, `size` along the axis.
-            axis: which.
-            function: such as ``np.add``.
-            initial: what changes no result.
-        """
-        moved = np.moveaxis(values, axis, 0)
-        result = np.full((self.outputs, *moved.shape[1:]), initial, values.dtype)
-        for windows, elements in self._slices():
-            function(result[windows], moved[elements], out=result[windows])
-        return np.moveaxis(result, 0, axis)
-
-    def _slices(self) -> Iterator[tuple[slice, slice]]:
-        """For each tap that meets elements: the windows in which it does, and the elements."""
-        furthest = (self.outputs - 1) * self.stride
-        for tap in range(max(0, self.before - furthest), min(self.taps, self.size + self.before)):
-            first = max(0, -((tap - self.before) // self.stride))
-            last = min(self.outputs - 1, (self.size - 1 + self.before - tap) // self.stride)
-            if first <= last:
-                start, end = (window * self.stride - self.before + tap for window in (first, last))
-                yield slice(first, last + 1), slice(start, end + 1, self.stride)
-
-
-@dataclass(frozen=True)
-class PoolOperator(Operator):
+class PoolOperator(StreamingOperator):
     """A function of all elements of a window, in each channel. Images are (batch, height, width, channels).
 
     The kernels compute on integers as they are: scales and zero points decide only the clamp.
@@ -113,6 +36,7 @@ class PoolOperator(Operator):
     """
 
     kernel_types: ClassVar[tuple[str, ...]] = ("int8", "uint8", "int16")
+    reduction: ClassVar[Reduction]
 
     window: tuple[int, int]
     strides: tuple[int, int]
@@ -151,6 +75,21 @@ class PoolOperator(Operator):
     def cost(self, inputs: Sequence[Value]) -> Cost:  # noqa: ARG002 - nothing is multiplied
         """Additions or comparisons only."""
         return Cost()
+
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:  # noqa: ARG002
+        """Reductions as the image streams by where windows tile it; otherwise a window in front of one."""
+        x = operands[0].type
+        height, width = self.windows(x.shape)
+        if height.tile and width.tile:
+            batch, channels = x.shape[0], x.shape[3]
+            tiled = (batch, height.outputs, len(height.live), width.outputs, len(width.live), channels)
+            result = Result(x.integer, self.activation, self.rescale([len(height.live) * len(width.live)]))
+            return ReductionCircuit(x.integer, reduction_stages(tiled, (2, 4)), self.reduction, result)
+        return PoolCircuit(x.integer, x.shape[0], x.shape[3], (height, width), self)
+
+    def rescale(self, counts: Sequence[int]) -> Rescale | None:  # noqa: ARG002 - the default rescales nothing
+        """From a window's reduced elements to the output, for windows of these counts of elements."""
+        return None
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the fused activation whose clamp this is."""
@@ -217,14 +156,14 @@ class ExamplePools:
         yield example("overlapping", (1, 4, 5, 2), (3, 3), (1, 1), "VALID", int8)
         yield example("same", (1, 5, 4, 4), (3, 3), (2, 1), "SAME", int8)
         yield example("same_even", (1, 4, 3, 1), (2, 4), (1, 1), "SAME", int8, "RELU")
-        yield example("larger_than_image", (1, 2, 3, 2), (5, 6), (2, 2), "SAME", int8)
+        yield example("larger_than_image", (1, 2, 3, 2), (5, 6), (2, 3), "SAME", int8)
         yield example("sparse", (1, 5, 7, 2), (1, 2), (2, 3), "VALID", int8)
         yield example("pixels", (1, 2, 2, 5), (1, 1), (1, 1), "SAME", int8, "RELU6")
         yield example("global", (1, 5, 4, 4), (5, 4), (5, 4), "VALID", int8)
         yield example("relu_n1_to_1", (1, 3, 3, 2), (2, 2), (1, 1), "SAME", int8, "RELU_N1_TO_1")
         yield example("batch", (2, 3, 3, 2), (2, 2), (1, 1), "VALID", int8)
         yield example("uint8", (1, 4, 4, 2), (3, 3), (1, 1), "SAME", uint8)
-        yield example("int16", (1, 4, 4, 2), (3, 3), (2, 2), "SAME", int16)
+        yield example("int16", (1, 4, 4, 2), (3, 3), (1, 1), "VALID", int16)
 
     def _example(
         self,

@@ -1,0 +1,168 @@
+"""The circuit of a pool whose windows overlap, leave elements out, or reach into padding."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Protocol
+
+import numpy as np
+from pyrtl import WireVector
+
+from bitloom.arith import Interval, IntType, Rescale, narrow
+from bitloom.hw.pool import PoolShape, pool
+from bitloom.hw.reduce import Finish, Positions, Reduction, reduce_fifo_depth
+from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.hw.window_shape import WindowShape
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, ram_logic
+from bitloom.ops.pool_windows import Windows
+from bitloom.ops.reduction import RescaledLane, stage_logic
+from bitloom.ops.schedule import Schedule
+
+# More lanes than any bus or neighbour feeds are not worth considering.
+_MOST_LANES = 64
+
+
+class Pool(Hashable, Protocol):
+    """The integer parameters of a pool."""
+
+    @property
+    def reduction(self) -> Reduction:
+        """Sum or maximum."""
+
+    @property
+    def activation(self) -> Interval:
+        """The clamp."""
+
+    def rescale(self, counts: Sequence[int]) -> Rescale | None:
+        """From a window's reduced elements to the output, for windows of these counts of elements."""
+
+
+@dataclass(frozen=True)
+class PoolCircuit(StreamingCircuit):
+    """A sliding window and a reduction; a divisor for each count of elements that are not padding.
+
+    Attributes:
+        element: the images' type.
+        images: per tensor.
+        channels: per pixel.
+        axes: the windows along height and width.
+        operator: the pool.
+    """
+
+    element: IntType
+    images: int
+    channels: int
+    axes: tuple[Windows, Windows]
+    operator: Pool
+
+    def foldings(self) -> Iterable[Folding]:
+        """Lanes that divide the channels; the rescale with slices or without."""
+        for lanes in range(1, min(self.channels, _MOST_LANES) + 1):
+            if self.channels % lanes == 0:
+                yield Folding(simd=lanes, results=lanes, rescale_in_logic=True)
+                if RescaledLane.of(self._constants, Folding()).slices:
+                    yield Folding(simd=lanes, results=lanes)
+
+    def estimate(self, folding: Folding) -> Estimate:
+        """One cycle per tap, or per input beat if those are more."""
+        shape, lanes = self._shape(folding), folding.simd
+        line = self.element.bits * lanes
+        rescaled = RescaledLane.of(self._constants, folding)
+        # The counters of a window, and the choice between an element and padding.
+        logic = 75 + line // 2
+        logic += ram_logic(shape.window.depth, line)
+        logic += ram_logic(reduce_fifo_depth(shape.reduction, self._finish(folding)), line)
+        logic += stage_logic(shape.reduction, self._sums.signed_bits, self.operator.reduction)
+        return Estimate(
+            cycles=shape.cycles,
+            other_multipliers=lanes * rescaled.slices,
+            ram_blocks=buffer_blocks(shape.window.depth, line, folding.fabric),
+            logic=logic + lanes * rescaled.logic,
+        )
+
+    def facts(self) -> Mapping[str, int]:
+        """Range and width of what is reduced, before a division."""
+        sums = self._sums
+        return {"accumulator_low": sums.low, "accumulator_high": sums.high, "accumulator_bits": sums.signed_bits}
+
+    def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
+        """Images, channels last."""
+        return (self._shape(folding).input_type(self.element),)
+
+    def output_type(self, folding: Folding) -> StreamType:
+        """Images, channels last."""
+        return self._shape(folding).output_type(self.element)
+
+    def schedule(self, folding: Folding) -> Schedule:
+        """Each pixel waits for the last element of its window."""
+        shape = self._shape(folding)
+        return Schedule((shape.needed_beats(),), shape.latency(self._finish(folding)))
+
+    def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
+        """See `bitloom.hw.pool.pool`."""
+        (stream,) = streams
+        reduction = self.operator.reduction
+        padding = 0 if reduction is Reduction.SUM else self.element.minimum
+        return pool(name, stream, self._shape(folding), reduction, self._finish(folding), padding, reset)
+
+    def _shape(self, folding: Folding) -> PoolShape:
+        height, width = self.axes
+        window = WindowShape(
+            height=height.size,
+            width=width.size,
+            channels=self.channels,
+            kernel=(len(height.live), len(width.live)),
+            stride=(height.stride, width.stride),
+            padding=(*height.margins, *width.margins),
+            block=folding.simd,
+            lanes=folding.simd,
+        )
+        return PoolShape(window, self.images)
+
+    @cached_property
+    def _classes(self) -> tuple[Positions, tuple[int, ...]]:
+        """Which pixels have which count of elements, with one beat per pixel; and the count of each class."""
+        (row_counts, rows), (column_counts, columns) = (
+            np.unique(windows.counts, return_inverse=True) for windows in self.axes
+        )
+        positions = Positions(tuple(rows.tolist()), tuple(columns.tolist()), 1)
+        # Classes that no column has are as the last one.
+        last = len(column_counts) - 1
+        counts = (int(row_counts[row] * column_counts[min(column, last)]) for row, column in positions.groups)
+        return positions, tuple(counts)
+
+    @property
+    def _sums(self) -> Interval:
+        """All that windows reduce to, padding included."""
+        taps = max(self._classes[1])
+        return self.operator.reduction.bounds(Interval(self.element.minimum, self.element.maximum), taps)
+
+    @cached_property
+    def _constants(self) -> RescaleConstants | None:
+        """Of one lane, a channel for each class of pixels."""
+        return _division(self.operator, self.element, self._classes[1])
+
+    def _finish(self, folding: Folding) -> Finish:
+        clamp, lanes = self.operator.activation, folding.simd
+        if self._constants is not None:
+            positions, counts = self._classes
+            by_place = replace(positions, beats=self.channels // lanes) if len(counts) > 1 else None
+            # The constants of a group are those of all lanes of a beat.
+            constants = self._constants.of_channels([group for group in range(len(counts)) for _ in range(lanes)])
+            return Finish(self.element, None, constants, folding.rescale_in_logic, folding.fabric, by_place)
+        whole = Interval(self.element.minimum, self.element.maximum)
+        return Finish(self.element, bounds=None if clamp == whole else clamp)
+
+
+@lru_cache(maxsize=128)
+def _division(operator: Pool, element: IntType, counts: tuple[int, ...]) -> RescaleConstants | None:
+    """The division by each of some counts as a circuit; planners ask for the same ones again and again."""
+    rescale = operator.rescale(counts)
+    if rescale is None:
+        return None
+    sizes = np.array(counts, np.int64)
+    low, high = sizes * element.minimum, sizes * element.maximum
+    return RescaleConstants(np.zeros_like(sizes), narrow(rescale, low, high, 0, operator.activation), low, high)
