@@ -77,7 +77,8 @@ def _indices(source: SourceNode, shape: Sequence[int], given: list[tuple[int, in
     """Each axis in turn.
 
     Source: BuildStridedSliceParams in LiteRT's kernel (kernels/strided_slice.cc): an ellipsis stands for as many axes
-    as nothing else names, a new axis at the same bit is ignored, and axes beyond the last index are taken whole.
+    as nothing else names, a new axis at the same bit is ignored, and axes beyond the last index are taken whole. An
+    ellipsis for which no axis is left is taken for one all the same, and the last index is ignored.
     """
     masks = {name: int(source.attributes.get(f"{name}_mask", 0)) for name in ("ellipsis", "new_axis")}
     ellipses = [position for position in range(len(given)) if masks["ellipsis"] >> position & 1]
@@ -87,6 +88,14 @@ def _indices(source: SourceNode, shape: Sequence[int], given: list[tuple[int, in
     spread = len(shape) + len(new) + len(ellipses) - len(given)
     if spread < 0:
         raise GraphError(f"{source.kind} with {len(given)} indices of shape {list(shape)}", where=source.where)
+    if ellipses and not spread:
+        if new:
+            raise UnsupportedError(
+                f"{source.kind} with an ellipsis that stands for no axis, and new axes: the reference kernel reads "
+                "beyond the shape",
+                where=source.where,
+            )
+        spread, given = 1, given[:-1]
     axis = 0
     for position, index in enumerate(given):
         if position in new:
