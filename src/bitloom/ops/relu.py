@@ -71,7 +71,8 @@ class Relu(TableOperator):
                 f"{source.kind} with the output scale {y_quantization.scale:g}, which overflows the reference kernel",
                 where=source.where,
             )
-        multiplier = float(np.float32(x_quantization.scale) / np.float32(y_quantization.scale))
+        with np.errstate(over="ignore"):  # an infinite multiplier is refused
+            multiplier = float(np.float32(x_quantization.scale) / np.float32(y_quantization.scale))
         operator = cls(
             input=x.integer,
             output=y.integer,

@@ -153,11 +153,11 @@ def _check_input(graph: Graph, name: str, array: Array) -> Array:
         return _check_integers(array, wanted.element, where)
     if array.dtype.kind not in "fiu":
         raise InputError(f"is {array.dtype}, and {wanted.element} is needed", where=where)
+    limit = min((_float_limit(made) for made in _consumer_results(graph, name)), default=np.inf)
     with np.errstate(over="ignore"):
         floats = array.astype(np.float32, copy=False)
-    limit = min((_float_limit(made) for made in _consumer_results(graph, name)), default=np.inf)
-    # Not a number compares as false.
-    if not (np.abs(floats) < limit).all():
+        inside = np.abs(floats) < limit  # false for what is not a number
+    if not inside.all():
         raise InputError(
             f"holds values that are not finite, or beyond {limit:g}, where quantizing is undefined", where=where
         )
