@@ -1,35 +1,24 @@
-"""The sliding window, one tap a beat: every shape under stalls and resets, its promised beats, cycles and memory."""
+"""The sliding window, some or all taps a beat: under stalls and resets, its promised beats, cycles and memory."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_checks import build_between, combinational_inputs, run_checked
-from window_checks import INT8, PAD, Pins, build, images, shapes
+from window_checks import CASES, INT8, PAD, SAME, Pins, build, images, shapes
 
 from bitloom.arith import IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.stream import StreamType
 from bitloom.hw.window import Taps, WindowShape, window
 
-SAME = WindowShape(8, 8, 4, (3, 3), padding=(1, 1, 1, 1), lanes=2)
-CASES = {
-    "same": SAME,
-    "stride 2, padded at the end": WindowShape(8, 6, 4, (3, 3), (2, 2), padding=(0, 1, 0, 1), lanes=2),
-    "blocks repeated": WindowShape(5, 5, 8, (3, 3), padding=(1, 1, 1, 1), block=4, lanes=2, repeats=3),
-    "last row and column unread": WindowShape(8, 8, 2, (3, 3), (2, 2)),
-    "most of it unread": WindowShape(9, 9, 2, (1, 1), (4, 4)),
-    "kernel larger than the image": WindowShape(3, 2, 1, (5, 4), padding=(2, 2, 2, 1)),
-    "dilated": WindowShape(7, 7, 1, (3, 2), dilation=(2, 3), padding=(2, 2, 1, 2)),
-    "cropped": WindowShape(7, 7, 1, (2, 2), padding=(-2, -1, -1, -2)),
-    "whole rows of padding": WindowShape(3, 3, 1, (2, 2), padding=(4, 4, 3, 3)),
-    "one row": WindowShape(1, 40, 2, (1, 5), padding=(0, 0, 2, 2), lanes=2),
-    "one row, stride beyond the kernel": WindowShape(1, 41, 2, (1, 2), (1, 5)),
-    "one column": WindowShape(30, 1, 2, (5, 1), padding=(2, 2, 0, 0)),
-    "one pixel": WindowShape(1, 1, 1, (1, 1)),
-}
+
+def shapes_of(**limits):
+    return st.sampled_from(Taps).flatmap(lambda taps: shapes(taps, **limits))
 
 
 def check(shape, **options):
@@ -39,10 +28,26 @@ def check(shape, **options):
     return run
 
 
+@pytest.mark.parametrize("taps", Taps)
 @pytest.mark.parametrize("shape", CASES.values(), ids=CASES.keys())
-def test_shapes_of_every_kind(shape):
+def test_shapes_of_every_kind(shape, taps):
+    shape = replace(shape, taps=taps)
     check(shape, stall=0.3)
-    assert check(shape).interval == max(shape.beats, shape.image_words)
+    assert check(shape).interval == max(shape.cycles, shape.image_words)
+
+
+def test_a_window_a_cycle():
+    """Every column under an output row is read once: two more than windows."""
+    shape = WindowShape(6, 16, 2, (3, 3), padding=(1, 1, 1, 1), lanes=2, taps=Taps.ALL)
+    assert (shape.beats, shape.cycles) == (6 * 16, 6 * 18)
+    assert check(shape).interval == 6 * 18
+
+
+def test_cycles_are_beats_where_every_read_is_one():
+    for taps in (Taps.ONE, Taps.COLUMN):
+        for shape in CASES.values():
+            shape = replace(shape, taps=taps)
+            assert shape.cycles == shape.beats == shape.output_type(INT8).beats
 
 
 def test_the_reference_counts_by_hand():
@@ -62,7 +67,7 @@ def test_the_reference_counts_by_hand():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    shape=shapes(),
+    shape=shapes_of(),
     stall=st.sampled_from([0.0, 0.3, 0.8]),
     resets=st.lists(st.integers(1, 80), max_size=3),
     seed=st.integers(0, 2**16),
@@ -72,31 +77,31 @@ def test_any_shape_with_stalls_and_resets(shape, stall, resets, seed):
 
 
 @settings(max_examples=40, deadline=None)
-@given(shape=shapes(most_padding=0))
+@given(shape=shapes_of(most_padding=0))
 def test_no_cycle_more_than_the_busier_side(shape):
     """The first image comes a little later than those behind it, so that the mean can be below."""
-    assert check(shape).interval <= max(shape.beats, shape.image_words)
+    assert check(shape).interval <= max(shape.cycles, shape.image_words)
 
 
 @settings(max_examples=30, deadline=None)
-@given(shape=shapes(largest=5), where=st.floats(0, 1))
+@given(shape=shapes_of(largest=5), where=st.floats(0, 1))
 def test_a_withheld_input_shows_which_beats_need_it(shape, where):
     """Of the second image too: what the first one leaves behind changes nothing."""
     build(shape)
     pins, needed = Pins(), shape.needed_beats()
     for image in range(2):
         given_beats = image * shape.image_words + round(where * (shape.image_words - 1))
-        pins.run(2 * (shape.beats + shape.image_words) + 20, left=given_beats, wants=(image + 1) * shape.beats)
+        pins.run(2 * (shape.cycles + shape.image_words) + 20, left=given_beats, wants=(image + 1) * shape.beats)
         expected = np.searchsorted(needed, given_beats - image * shape.image_words, side="right")
         assert pins.given == image * shape.beats + expected
 
 
 @settings(max_examples=30, deadline=None)
-@given(shape=shapes(largest=5), where=st.floats(0, 1))
+@given(shape=shapes_of(largest=5), where=st.floats(0, 1))
 def test_a_withheld_consumer_shows_how_many_beats_are_accepted(shape, where):
     build(shape)
     pins, wants = Pins(), round(where * shape.beats)
-    pins.run(2 * (shape.beats + shape.image_words + shape.capacity) + 20, left=10**6, wants=wants)
+    pins.run(2 * (shape.cycles + shape.image_words + shape.capacity) + 20, left=10**6, wants=wants)
     assert pins.given == wants
     assert pins.taken == shape.accepted_beats()[wants]
 
@@ -115,8 +120,9 @@ def test_three_cycles_from_the_needed_beat_to_the_offered_one():
     assert cycles[:4] == [3, 4, 7, 8]
 
 
-def test_no_combinational_path():
-    build(SAME)
+@pytest.mark.parametrize("taps", Taps)
+def test_no_combinational_path(taps):
+    build(replace(SAME, taps=taps))
     assert combinational_inputs() == set()
 
 

@@ -16,6 +16,24 @@ INT8 = IntType(8)
 PAD = -77
 
 
+SAME = WindowShape(8, 8, 4, (3, 3), padding=(1, 1, 1, 1), lanes=2)
+CASES = {
+    "same": SAME,
+    "stride 2, padded at the end": WindowShape(8, 6, 4, (3, 3), (2, 2), padding=(0, 1, 0, 1), lanes=2),
+    "blocks repeated": WindowShape(5, 5, 8, (3, 3), padding=(1, 1, 1, 1), block=4, lanes=2, repeats=3),
+    "last row and column unread": WindowShape(8, 8, 2, (3, 3), (2, 2)),
+    "most of it unread": WindowShape(9, 9, 2, (1, 1), (4, 4)),
+    "kernel larger than the image": WindowShape(3, 2, 1, (5, 4), padding=(2, 2, 2, 1)),
+    "dilated": WindowShape(7, 7, 1, (3, 2), dilation=(2, 3), padding=(2, 2, 1, 2)),
+    "cropped": WindowShape(7, 7, 1, (2, 2), padding=(-2, -1, -1, -2)),
+    "whole rows of padding": WindowShape(3, 3, 1, (2, 2), padding=(4, 4, 3, 3)),
+    "one row": WindowShape(1, 40, 2, (1, 5), padding=(0, 0, 2, 2), lanes=2),
+    "one row, stride beyond the kernel": WindowShape(1, 41, 2, (1, 2), (1, 5)),
+    "one column": WindowShape(30, 1, 2, (5, 1), padding=(2, 2, 0, 0)),
+    "one pixel": WindowShape(1, 1, 1, (1, 1)),
+}
+
+
 def build(shape: WindowShape) -> tuple[Stream, Stream]:
     """A window between ports ``source`` and ``sink``."""
     given, made = shape.input_type(INT8), shape.output_type(INT8)

@@ -46,7 +46,15 @@ class LoopNest:
     step: WireVector
     reset: WireVector
 
-    def walk(self, name: str, strides: Mapping[str, int], start: int, around: int, bits: int) -> WireVector:
+    def walk(
+        self,
+        name: str,
+        strides: Mapping[str, int],
+        start: int,
+        around: int,
+        bits: int,
+        outermost: WireVector | None = None,
+    ) -> WireVector:
         """A register equal to ``start + sum of stride * count`` over the loops, modulo ``2**bits``.
 
         ```
@@ -59,24 +67,36 @@ class LoopNest:
             start: its value after reset.
             around: how much the start has moved when the whole nest begins again.
             bits: width of the register.
+            outermost: how much the outermost loop adds, where that is no constant; its stride is then its whole way
+                from the first turn to the last.
         """
         register = state(name, bits, start % (1 << bits))
-        inner = 0  # how far the loops inside have come when they end
+        inside = inner = 0  # how far the loops inside have come when they end
+        last = self.loops[-1]
         deltas = []
         for loop in self.loops:
             stride = strides.get(loop.name, 0)
             deltas.append(stride - inner)
-            inner += stride * (loop.length - 1)
+            inside, inner = inner, inner + stride * (loop.length - 1 if outermost is None or loop is not last else 1)
         delta: WireVector = constant(around - inner, bits)
         for loop, value in reversed(list(zip(self.loops, deltas, strict=True))):
             if loop.length > 1:
-                delta = select(self.ends[loop.name], delta, constant(value, bits))
+                advance: WireVector = constant(value, bits)
+                if outermost is not None and loop is last:
+                    advance = (outermost + constant(-inside, bits)).truncate(bits)
+                delta = select(self.ends[loop.name], delta, advance)
         following = (register + delta).truncate(bits)
         follow(register, select(self.step, following, register), self.reset)
         return register
 
 
-def loop_nest(name: str, loops: Sequence[Loop], step: WireVector, reset: WireVector) -> LoopNest:
+def loop_nest(
+    name: str,
+    loops: Sequence[Loop],
+    step: WireVector,
+    reset: WireVector,
+    once: Mapping[str, WireVector] | None = None,
+) -> LoopNest:
     """Make the counters of nested loops.
 
     Args:
@@ -84,6 +104,7 @@ def loop_nest(name: str, loops: Sequence[Loop], step: WireVector, reset: WireVec
         loops: the innermost first.
         step: the nest advances; may be driven later.
         reset: returns it to its start.
+        once: loops that run only once while a wire is high; it may change only when such a loop ends.
 
     >>> import pyrtl
     >>> pyrtl.reset_working_block()
@@ -105,7 +126,9 @@ def loop_nest(name: str, loops: Sequence[Loop], step: WireVector, reset: WireVec
     for loop in loops:
         if loop.length > 1:
             counter = f"{name}_{loop.name}"
-            counts[loop.name], ends[loop.name] = wrapping_counter(counter, loop.length, step & finished, reset)
+            single = (once or {}).get(loop.name, Const(0, bitwidth=1))
+            counts[loop.name], end = wrapping_counter(counter, loop.length, step & finished & ~single, reset)
+            ends[loop.name] = end | single
             finished = named(finished & ends[loop.name], f"{counter}_finishes")
         else:
             ends[loop.name] = Const(1, bitwidth=1)

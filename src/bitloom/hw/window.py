@@ -23,14 +23,15 @@ Both registers behind the memory stop when the consumer does. The input's `ready
 
 from __future__ import annotations
 
-import pyrtl
-from pyrtl import Const, MemBlock, Register, WireVector, concat, select
+from pyrtl import MemBlock, Register, WireVector, concat, select
 
 from bitloom.arith import IntType
 from bitloom.errors import HardwareError
-from bitloom.hw.loop_nest import Loop, LoopNest, by_position, loop_nest
+from bitloom.hw.loop_nest import LoopNest, loop_nest
 from bitloom.hw.registers import constant, follow, named, state
 from bitloom.hw.stream import Stream
+from bitloom.hw.window_columns import column_window, whole_window
+from bitloom.hw.window_control import arrived, index_bits, input_side, inside, loops
 from bitloom.hw.window_shape import Taps, WindowShape
 
 __all__ = ["Taps", "WindowShape", "window"]
@@ -68,15 +69,16 @@ def window(name: str, stream: Stream, shape: WindowShape, padding_value: int, re
         raise HardwareError(f"the window takes {shape.input_type(element)}, not {stream.type}", where=stream.name)
     if not element.contains(padding_value, padding_value):
         raise HardwareError(f"padding with {padding_value}, which is no {element}", where=name)
-    return _one_tap(name, stream, shape, padding_value, reset)
+    make = {Taps.ONE: _one_tap, Taps.COLUMN: column_window, Taps.ALL: whole_window}[shape.taps]
+    return make(name, stream, shape, padding_value, reset)
 
 
 def _one_tap(name: str, stream: Stream, shape: WindowShape, padding_value: int, reset: WireVector) -> Stream:
     """One tap a beat: one memory, one read per beat."""
     step, free = WireVector(1, f"{name}_step"), WireVector(1, f"{name}_free")
-    nest = loop_nest(f"{name}_at", _loops(shape), step, reset)
+    nest = loop_nest(f"{name}_at", loops(shape), step, reset)
     address_bits = (shape.depth - 1).bit_length()
-    index_bits = max(address_bits, (shape.depth + shape.ahead - 1).bit_length())
+    bits = index_bits(shape)
     across, down = shape.pixel_words, shape.row_words
     index = nest.walk(
         f"{name}_index",
@@ -90,78 +92,18 @@ def _one_tap(name: str, stream: Stream, shape: WindowShape, padding_value: int, 
         },
         start=int(shape.first_rows[0]) * down + int(shape.first_columns[0]) * across,
         around=shape.image_words,
-        bits=index_bits,
+        bits=bits,
     )
-    written = state(f"{name}_written", index_bits)
-    push = _input_side(name, stream, shape, nest, written, reset)
+    written = state(f"{name}_written", bits)
+    push = input_side(name, stream, shape, nest, written, reset)
     memory = MemBlock(stream.type.bits, address_bits, f"{name}_memory", max_read_ports=1, max_write_ports=1)
     memory[written[:address_bits]] <<= MemBlock.EnabledWrite(stream.data, enable=push)
-    distance = (index - written).truncate(index_bits)
-    # A word that has been written and not given up is at most the memory's depth behind the write count.
-    arrived = named(pyrtl.and_all_bits(distance[address_bits:]), f"{name}_arrived")
-    inside = named(_inside(nest, "x", shape) & _inside(nest, "y", shape), f"{name}_inside")
-    offered = named(arrived | ~inside, f"{name}_offered")
+    within = named(inside(nest, "x", shape) & inside(nest, "y", shape), f"{name}_inside")
+    offered = named(arrived(name, shape, index, written) | ~within, f"{name}_offered")
     step <<= offered & free
     word = Register(stream.type.bits, f"{name}_word")
     word.next <<= select(free, memory[index[:address_bits]], word)
-    return _output_side(name, shape, stream.type.element, padding_value, (word, offered, inside, free, nest))
-
-
-def _loops(shape: WindowShape) -> list[Loop]:
-    """The order of the reads, the innermost loop first."""
-    return [
-        Loop("word", shape.block_words),
-        Loop("kx", shape.kernel[1]),
-        Loop("ky", shape.kernel[0]),
-        Loop("repeat", shape.repeats),
-        Loop("block", shape.blocks),
-        Loop("x", shape.out_width),
-        Loop("y", shape.out_height),
-    ]
-
-
-def _inside(nest: LoopNest, axis: str, shape: WindowShape) -> WireVector:
-    """Whether the present tap is inside of the image, along one axis."""
-    down = axis == "y"
-    positions = shape.tap_rows if down else shape.tap_columns
-    size = shape.height if down else shape.width
-    low, high = int(positions.min()), int(positions.max())
-    if 0 <= low and high < size:
-        return Const(1, bitwidth=1)
-    bits = max(1, (high - min(low, 0)).bit_length())
-    strides = {axis: shape.stride[not down], f"k{axis}": shape.dilation[not down]}
-    position = nest.walk(f"{nest.name}_tap_{axis}", strides, start=low, around=0, bits=bits)
-    # Negative positions wrap around to above every other one.
-    return position <= Const(min(high, size - 1), bitwidth=bits)
-
-
-def _input_side(
-    name: str, stream: Stream, shape: WindowShape, nest: LoopNest, written: Register, reset: WireVector
-) -> WireVector:
-    """Count what is held and accept input while there is room.
-
-    What has been given up before it was written counts negative: it is taken and never held.
-
-    Returns:
-        Whether a word is written in this cycle.
-    """
-    room_bit = (shape.capacity - 1).bit_length()
-    bits = room_bit + 1 if not shape.behind else max(room_bit + 2, shape.behind.bit_length() + 1)
-    held = state(f"{name}_held", bits, -int(shape.held_from[0]) % (1 << bits))
-    full = held[room_bit] if not shape.behind else held[room_bit] & ~held[-1]
-    stream.accept(~full)
-    push = named(stream.valid & ~full, f"{name}_push")
-    finished, counted = ("block", "x") if shape.releases_pixels else ("x", "y")
-    amount = constant(-int(shape.releases[-1]), bits)
-    if counted in nest.counts:
-        amount = by_position(nest.counts[counted], [-value for value in shape.releases.tolist()], bits)
-    change = state(f"{name}_change", bits)
-    follow(change, select(nest.step & nest.finishes[finished], amount, Const(0, bitwidth=bits)), reset)
-    # One adder: the bit below the others carries the word that is written into the sum.
-    total = concat(held, Const(1, bitwidth=1)) + concat(change, push)
-    follow(held, total[1 : bits + 1], reset)
-    follow(written, select(push, (written + 1).truncate(written.bitwidth), written), reset)
-    return push
+    return _output_side(name, shape, stream.type.element, padding_value, (word, offered, within, free, nest))
 
 
 def _output_side(
@@ -172,10 +114,10 @@ def _output_side(
     read: tuple[WireVector, WireVector, WireVector, WireVector, LoopNest],
 ) -> Stream:
     """Put padding in and offer the beat. Both stages move on when they are empty or the consumer takes."""
-    word, offered, inside, free, nest = read
+    word, offered, within, free, nest = read
     output = Stream.declare(f"{name}_out", shape.output_type(element))
     reset = nest.reset
-    flags = {"valid": offered, "last": nest.finishes["y"], "padded": ~inside}
+    flags = {"valid": offered, "last": nest.finishes["y"], "padded": ~within}
     stage = {flag: state(f"{name}_word_{flag}", 1) for flag in flags}
     for flag, wire in flags.items():
         follow(stage[flag], select(free, wire, stage[flag]), reset)

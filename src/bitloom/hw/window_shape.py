@@ -1,208 +1,87 @@
-"""The order, the cycles and the memory of a sliding window, without a circuit: what planners and references need."""
+"""The cycles and the memory of a sliding window, exactly as its circuit has them: what planners need to know."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from bitloom.arith import IntType
-from bitloom.errors import HardwareError
-from bitloom.hw.stream import StreamType
+from bitloom.hw.window_geometry import Int64Array, Taps, WindowGeometry
 
-Int64Array = npt.NDArray[np.int64]
+__all__ = ["LATENCY", "Taps", "WindowShape"]
+
 # Cycles from taking the last needed input beat to offering the output beat: count, memory, output register.
 LATENCY = 3
-# Beats that have left the memory when none of them has left the circuit.
-OUTPUT_BEATS = 2
-
-
-class Taps(Enum):
-    """How many taps of the kernel a beat carries, `lanes` channels of each."""
-
-    ONE = "one"
-    COLUMN = "column"
-    ALL = "all"
+# Reads that have been made when their beats cannot leave: one waits in the output register, one behind the memory.
+WAITING_READS = 2
 
 
 @dataclass(frozen=True)
-class WindowShape:
-    """A kernel sliding over an image, channels last.
+class WindowShape(WindowGeometry):
+    """A kernel sliding over an image, and what its circuit does when; the attributes are those of `WindowGeometry`.
 
-    For each output pixel, row by row, for each block of channels, `repeats` times: the window's elements.
-    With one tap a beat they come by kernel row, kernel column, channel. See `order` for the others.
-
-    Attributes:
-        height: rows of the image.
-        width: pixels per row.
-        channels: per pixel.
-        kernel: taps (down, across).
-        stride: pixels (down, across) from one output pixel's window to the next one's.
-        dilation: pixels (down, across) from one tap to the next.
-        padding: pixels added (top, bottom, left, right); negative ones are left out.
-        block: channels that come together; divides `channels`. All of them if 0.
-        lanes: channels per beat and tap; divides `block`.
-        repeats: how often each block of each window comes.
-        taps: how many taps a beat carries.
+    The circuit reads words, or with several taps a beat words of several rows: columns of taps. With all taps a beat,
+    each image column under an output row's windows is read once, and only some reads complete a window.
     """
 
-    height: int
-    width: int
-    channels: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    dilation: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    block: int = 0
-    lanes: int = 1
-    repeats: int = 1
-    taps: Taps = Taps.ONE
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "block", self.block or self.channels)
-        sizes = (self.height, self.width, self.channels, *self.kernel, *self.stride, *self.dilation, self.repeats)
-        if min(*sizes, self.block, self.lanes) < 1:
-            raise HardwareError(f"a window with a size below 1: {self}")
-        if self.channels % self.block or self.block % self.lanes:
-            raise HardwareError(
-                f"{self.lanes} lanes, blocks of {self.block} and {self.channels} channels do not divide each other"
-            )
-        if min(self.out_height, self.out_width) < 1:
-            raise HardwareError(f"a {self.kernel} kernel does not fit into the padded image", remedy="pad it more")
-        if not self.reads.any():
-            raise HardwareError("no window touches the image: every tap is padding")
+    @property
+    def banks(self) -> int:
+        """Memories that are read at once, each with every so many rows of the image."""
+        return 1 if self.taps is Taps.ONE else self.kernel[0]
 
     @property
-    def span(self) -> tuple[int, int]:
-        """Pixels (down, across) from the first to the last tap, both counted."""
-        down, across = ((taps - 1) * step + 1 for taps, step in zip(self.kernel, self.dilation, strict=True))
-        return down, across
-
-    @property
-    def out_height(self) -> int:
-        """Rows of output pixels; 0 or less where the kernel does not fit."""
-        return (self.height + self.padding[0] + self.padding[1] - self.span[0]) // self.stride[0] + 1
-
-    @property
-    def out_width(self) -> int:
-        """Output pixels per row; 0 or less where the kernel does not fit."""
-        return (self.width + self.padding[2] + self.padding[3] - self.span[1]) // self.stride[1] + 1
-
-    @property
-    def blocks(self) -> int:
-        """Blocks per pixel."""
-        return self.channels // self.block
-
-    @property
-    def pixel_words(self) -> int:
-        """Input beats per pixel."""
-        return self.channels // self.lanes
-
-    @property
-    def block_words(self) -> int:
-        """Input beats per pixel and block."""
-        return self.block // self.lanes
-
-    @property
-    def row_words(self) -> int:
-        """Input beats per row."""
-        return self.width * self.pixel_words
-
-    @property
-    def image_words(self) -> int:
-        """Input beats per image."""
-        return self.height * self.row_words
-
-    @property
-    def beat_taps(self) -> int:
-        """Taps per output beat."""
-        return {Taps.ONE: 1, Taps.COLUMN: self.kernel[0], Taps.ALL: self.kernel[0] * self.kernel[1]}[self.taps]
-
-    @property
-    def beats(self) -> int:
-        """Output beats per image."""
-        return self.output_type(IntType(1)).beats
-
-    def input_type(self, element: IntType) -> StreamType:
-        """The image's stream."""
-        return StreamType(element, self.channels, self.height * self.width, self.lanes)
-
-    def output_type(self, element: IntType) -> StreamType:
-        """The windows' stream: a row is one block of one window."""
-        row = self.kernel[0] * self.kernel[1] * self.block
-        rows = self.out_height * self.out_width * self.blocks * self.repeats
-        return StreamType(element, row, rows, self.lanes * self.beat_taps)
-
-    def order(self) -> Int64Array:
-        """For each element of an output row, its place ``(ky * kernel width + kx) * block + channel``; int64."""
-        down, across = self.kernel
-        places = np.arange(down * across * self.block).reshape(down, across, self.block_words, self.lanes)
-        axes = {Taps.ONE: (0, 1, 2, 3), Taps.COLUMN: (1, 2, 0, 3), Taps.ALL: (2, 0, 1, 3)}[self.taps]
-        return places.transpose(axes).reshape(-1)
+    def bank_rows(self) -> int:
+        """Consecutive rows in one bank before the next one's turn: the rows of a column of taps are then apart."""
+        return self.dilation[0] if self.banks > 1 else 1
 
     @cached_property
-    def first_rows(self) -> Int64Array:
-        """The image row of each output row's first tap; outside of the image where it is padding."""
-        return np.arange(self.out_height) * self.stride[0] - self.padding[0]
+    def read_columns(self) -> Int64Array:
+        """Image columns read per output row, shape (output columns, kernel columns), or (all columns, 1)."""
+        if self.taps is not Taps.ALL:
+            return self.tap_columns
+        count = (self.out_width - 1) * self.stride[1] + self.span[1]
+        return (np.arange(count) - self.padding[2])[:, None]
 
     @cached_property
-    def first_columns(self) -> Int64Array:
-        """The image column of each output column's first tap."""
-        return np.arange(self.out_width) * self.stride[1] - self.padding[2]
+    def completes(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Which of `read_columns` (its first axis) give output beats."""
+        if self.taps is not Taps.ALL:
+            return np.ones(self.out_width, np.bool_)
+        return np.isin(self.read_columns[:, 0], self.first_columns + self.span[1] - 1)
+
+    @property
+    def column_reads(self) -> int:
+        """Reads for one pixel's block of channels, once."""
+        taps = self.kernel[0] * self.kernel[1] if self.taps is Taps.ONE else self.read_columns.shape[1]
+        return taps * self.block_words
 
     @cached_property
-    def tap_rows(self) -> Int64Array:
-        """Image row of each tap, shape (output rows, kernel rows)."""
-        return self.first_rows[:, None] + np.arange(self.kernel[0]) * self.dilation[0]
+    def _reads_until(self) -> Int64Array:
+        """Reads of an output row up to the end of each of `read_columns`."""
+        return np.cumsum(np.where(self.completes, self.repeats, 1)) * self.blocks * self.column_reads
 
-    @cached_property
-    def tap_columns(self) -> Int64Array:
-        """Image column of each tap, shape (output columns, kernel columns)."""
-        return self.first_columns[:, None] + np.arange(self.kernel[1]) * self.dilation[1]
-
-    @cached_property
-    def reads(self) -> npt.NDArray[np.bool_]:
-        """Which taps are inside the image, shape (output rows, output columns, kernel rows, kernel columns)."""
-        rows = (self.tap_rows >= 0) & (self.tap_rows < self.height)
-        columns = (self.tap_columns >= 0) & (self.tap_columns < self.width)
-        return rows[:, None, :, None] & columns[None, :, None, :]
-
-    def windows(self, images: npt.ArrayLike, padding_value: int) -> Int64Array:
-        """What the circuit sends, computed with NumPy.
-
-        Args:
-            images: integers, shape (images, ...), each with ``height * width * channels`` elements.
-            padding_value: the value of taps outside of the image.
-
-        Returns:
-            int64, shape (images, elements of the output stream).
-        """
-        given = np.asarray(images, np.int64).reshape(-1, self.height, self.width, self.blocks, self.block)
-        rows = self.tap_rows.clip(0, self.height - 1)[:, None, :, None]
-        columns = self.tap_columns.clip(0, self.width - 1)[None, :, None, :]
-        taps = np.where(self.reads[..., None, None], given[:, rows, columns], padding_value)
-        # (image, row, column, ky, kx, block, channel) to (image, row, column, block, repeat, place)
-        blocks = np.moveaxis(taps, 5, 3).reshape(len(given), self.out_height, self.out_width, self.blocks, 1, -1)
-        return np.repeat(blocks[..., self.order()], self.repeats, axis=4).reshape(len(given), -1)
+    @property
+    def cycles(self) -> int:
+        """Cycles per image when neither side is waited for: one read each."""
+        return self.out_height * int(self._reads_until[-1])
 
     @property
     def releases_pixels(self) -> bool:
         """Whether words are given up pixel by pixel (an image of one row) and not row by row."""
-        return self.height == 1 and self.out_height == 1
+        return self.height == 1 and self.out_height == 1 and self.banks == 1
 
     @cached_property
     def held_from(self) -> Int64Array:
-        """For each output row (or pixel, where pixels are given up): the first input word to be kept meanwhile."""
+        """For each output row (or column, where pixels are given up): the first input word to be kept meanwhile."""
         if self.releases_pixels:
-            return self.first_columns.clip(0, self.width) * self.pixel_words
+            return self.read_columns[:, 0].clip(0, self.width) * self.pixel_words
         return self.first_rows.clip(0, self.height) * self.row_words
 
     @cached_property
     def releases(self) -> Int64Array:
-        """How many input words each output row (or pixel) gives up when it is finished."""
+        """How many input words each output row (or column) gives up when it is finished."""
         return np.diff(np.append(self.held_from, self.image_words + self.held_from[0]))
 
     @property
@@ -213,50 +92,105 @@ class WindowShape:
         very short, some words more cover the cycles between giving up a word and using its place.
         """
         if self.releases_pixels:
-            unit, until = self.pixel_words, (self.first_columns + self.span[1]).clip(0, self.width) * self.pixel_words
+            unit, until = self.pixel_words, (self.read_columns[:, -1] + 1).clip(0, self.width) * self.pixel_words
         else:
             unit, until = self.row_words, (self.first_rows + self.span[0]).clip(0, self.height) * self.row_words
         most = int((np.append(until[1:], self.image_words + until[0]) - self.held_from).max())
         return max(most, most - unit + 4)
 
-    @property
+    @cached_property
     def depth(self) -> int:
-        """Words of each memory, a power of two."""
-        return max(2, 1 << (self.kept_words - 1).bit_length())
+        """Words of each bank, a power of two."""
+        depth = 2
+        while self._capacity(depth) < self.kept_words:
+            depth *= 2
+        return depth
 
     @property
     def capacity(self) -> int:
         """Input beats that it holds at most."""
-        return self.depth
+        return self._capacity(self.depth)
+
+    def bank_of(self, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """In which bank an image row is, and how many rows before it the bank has of this image."""
+        turn, phase = np.divmod(rows, self.bank_rows)
+        return turn % self.banks, turn // self.banks * self.bank_rows + phase
+
+    @property
+    def image_slots(self) -> int:
+        """Rows that an image takes in each bank: every image begins with the first one."""
+        return -(-self.height // (self.banks * self.bank_rows)) * self.bank_rows
+
+    def _capacity(self, depth: int) -> int:
+        """Words that are held at most, so that none takes the place of another one.
+
+        Words of a bank whose addresses differ by a multiple of the depth share a place. Rows that a bank lacks, because
+        the image ends before, leave places empty, so that the nearest such word can be several depths away.
+        """
+        if self.banks == 1:
+            return depth
+        rows = np.arange(self.height)
+        bank, slot = self.bank_of(rows)
+        row_in = np.full((self.image_slots, self.banks), -1)
+        row_in[slot, bank] = rows
+        least, further = None, depth
+        while least is None or (further // (self.image_slots * self.row_words) - 1) * self.image_words < least:
+            # A word goes into the row `slots` further on, or from the row's end into the one behind that.
+            slots, shift = divmod(further, self.row_words)
+            for move, ahead in ((shift, slots), (shift - self.row_words, slots + 1))[: 1 + (shift > 0)]:
+                images, place = np.divmod(slot + ahead, self.image_slots)
+                other = row_in[place, bank]
+                distances = ((images * self.height + other - rows) * self.row_words + move)[other >= 0]
+                least = min([*distances.tolist(), *([] if least is None else [least])], default=None)
+            further += depth
+        return int(least)
 
     def memory_bits(self, element: IntType) -> int:
-        """Bits of memory."""
-        return self.depth * self.lanes * element.bits
+        """Bits of the banks, and with all taps a beat of the columns behind them."""
+        word = self.lanes * element.bits
+        columns = (self.span[1] - 1) * self.kernel[0] * self.pixel_words * word if self.taps is Taps.ALL else 0
+        return self.banks * self.depth * word + columns
+
+    @cached_property
+    def need_rows(self) -> Int64Array:
+        """With columns of taps: the lowest row that an output row's reads wait for, shape (output rows,)."""
+        return np.minimum(self.first_rows + self.span[0] - 1, self.height - 1)
 
     def _needs(self) -> Int64Array:
-        """Input beats that each output beat alone needs, 0 for padding; (pixel, block, 1, beats of a block)."""
-        pixels = self.tap_rows[:, None, :, None] * self.width + self.tap_columns[None, :, None, :]
+        """Input beats that each read alone needs, 0 for padding; (output row, column, block, 1, reads of a column)."""
         words = np.arange(self.pixel_words).reshape(self.blocks, 1, 1, self.block_words)
-        needs = pixels[:, :, None, :, :, None] * self.pixel_words + words + 1
-        needs = np.where(self.reads[:, :, None, :, :, None], needs, 0)
-        return needs.reshape(self.out_height * self.out_width, self.blocks, 1, -1)
+        if self.taps is Taps.ONE:
+            rows, reads = self.tap_rows[:, None, :, None], self.reads
+            columns = self.tap_columns[None, :, None, :]
+        else:
+            rows, columns = self.need_rows[:, None, None, None], self.read_columns[None, :, None, :]
+            reads = (rows >= 0) & (self.first_rows[:, None, None, None] < self.height)
+            reads = reads & (columns >= 0) & (columns < self.width)
+        needs = (rows * self.width + columns)[:, :, None, :, :, None] * self.pixel_words + words + 1
+        needs = np.where(reads[:, :, None, :, :, None], needs, 0)
+        return needs.reshape(*needs.shape[:3], 1, -1)
 
     def needed_beats(self) -> Int64Array:
         """For each output beat, how many input beats must have been taken before it can be offered.
 
         Counted from the start of the image; exactly what the circuit waits for. int64, shape (`beats`,).
         """
-        needs = np.repeat(self._needs(), self.repeats, axis=2)
-        return np.maximum.accumulate(needs.reshape(-1))
+        needs = np.repeat(self._needs(), self.repeats, axis=3)
+        arrived = np.maximum.accumulate(needs.reshape(-1)).reshape(needs.shape)
+        return arrived[:, self.completes].reshape(-1)
 
     def accepted_beats(self) -> Int64Array:
         """How many input beats can have been taken while so many output beats have left, and no more leave.
 
         Counted from the start of the image; beats of the next image count on. int64, shape (`beats` + 1,).
         """
-        images, beats = np.divmod(np.arange(self.beats + 1) + OUTPUT_BEATS, self.beats)
-        given_up = images * self.image_words + self.held_from[beats // (self.beats // len(self.releases))]
-        return self.capacity + given_up
+        reads = np.where(self.completes, self.repeats, 1) * self.blocks * self.column_reads
+        completing = np.flatnonzero(np.tile(np.repeat(self.completes, reads), self.out_height))
+        images, reads = np.divmod(np.append(completing, self.cycles + completing[0]) + WAITING_READS, self.cycles)
+        row = self._reads_until[-1:]
+        ends = self._reads_until if self.releases_pixels else row * np.arange(1, self.out_height + 1)
+        given_up = self.held_from[np.searchsorted(ends, reads, side="right")]
+        return self.capacity + images * self.image_words + given_up
 
     @cached_property
     def ahead(self) -> int:
