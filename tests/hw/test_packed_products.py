@@ -7,7 +7,7 @@ import pyrtl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from product_units import PackedUnit
+from product_units import ProductUnit
 from pyrtl import Const, concat
 
 from bitloom.arith import IntType
@@ -91,7 +91,7 @@ def test_every_pair_of_weights_times_every_activation_in_the_circuit(shift):
 def test_equals_numpy_for_any_shape(words, members, groups, simd, bounds, bits, seed):
     random, element = np.random.default_rng(seed), IntType(bits)
     weights = random.integers(*bounds, (words, members * groups, simd), endpoint=True)
-    unit = PackedUnit(weights, element, groups)
+    unit = ProductUnit(weights, element, groups)
     beats = random.integers(element.minimum, element.maximum, (24, simd * groups), endpoint=True)
     beats[0], beats[1] = element.minimum, element.maximum
     addresses = random.integers(0, words, len(beats))
@@ -120,7 +120,7 @@ def test_chains_are_as_long_as_every_lower_sum_fits(low, chains):
     weights = lanes(low, [-127] * len(low))
     packing = Packing.of(weights, INT8)
     assert (packing.shift, packing.chains) == (17, chains)
-    unit = PackedUnit(weights, INT8)
+    unit = ProductUnit(weights, INT8)
     corners = np.array([-128, 127, 0, 1, -1])
     opposing = np.where(np.array(low) > 0, [[-128], [127]], [[127], [-128]])
     noise = np.random.default_rng(0).choice(corners, (30, len(low)))

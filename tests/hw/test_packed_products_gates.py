@@ -9,7 +9,7 @@ import pyrtl
 import pytest
 from gate_level import synthesize_gates
 from gate_stream import synthesized_stream
-from product_units import PackedUnit
+from product_units import ProductUnit
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range, narrow
 from bitloom.hw.dense import DenseShape, dense
@@ -21,6 +21,22 @@ RANDOM = np.random.default_rng(0)
 INT8 = IntType(8)
 # Z is PCIN, X and Y the product: the sum of the slice before comes by the cascade (UG479, table 2-7).
 CASCADED = "OPMODE(7'h15)"
+
+
+def check_gates(unit, folder):
+    """Synthesise a unit and send it extremes and random activations."""
+    text = io.StringIO()
+    pyrtl.output_to_verilog(text, add_reset=True)
+    gates = synthesize_gates(text.getvalue(), "toplevel", folder)
+    random = np.random.default_rng(1)
+    lanes = unit.simd * unit.groups
+    beats = random.integers(-128, 128, (120, lanes))
+    beats[:60] = random.choice([-128, 127, -1, 0], (60, lanes))
+    beats[0], beats[1] = -128, 127
+    addresses = np.arange(len(beats)) % len(unit.weights)
+    seen = gates.run(unit.inputs, unit.outputs, unit.steps(addresses, beats))
+    np.testing.assert_array_equal(unit.sums(seen, len(beats)), unit.expected(addresses, beats))
+    return gates
 
 
 @pytest.mark.parametrize(
@@ -40,21 +56,19 @@ CASCADED = "OPMODE(7'h15)"
 )
 def test_synthesised_it_is_one_slice_a_pair_in_cascades_and_still_exact(tmp_path, weights, groups):
     _, elements, simd = weights.shape
-    unit = PackedUnit(weights, INT8, groups)
-    text = io.StringIO()
-    pyrtl.output_to_verilog(text, add_reset=True)
-    gates = synthesize_gates(text.getvalue(), "toplevel", tmp_path)
-    random = np.random.default_rng(1)
-    beats = random.integers(-128, 128, (120, simd * groups))
-    beats[:60] = random.choice([-128, 127, -1, 0], (60, simd * groups))
-    beats[0], beats[1] = -128, 127
-    addresses = np.arange(len(beats)) % len(weights)
-    seen = gates.run(unit.inputs, unit.outputs, unit.steps(addresses, beats))
-    np.testing.assert_array_equal(unit.sums(seen, len(beats)), unit.expected(addresses, beats))
+    unit = ProductUnit(weights, INT8, groups)
+    gates = check_gates(unit, tmp_path)
     packing = Packing.of(weights, INT8, groups=groups)
     columns = len(packing.pairs) + len(packing.singles)
     assert gates.cells["DSP48E1"] == packed_multipliers(elements, simd, groups) == columns * simd
     assert gates.netlist.read_text().count(CASCADED) == columns * (simd - packing.chains)
+
+
+def test_weights_that_never_change_are_exact_though_synthesis_would_see_constants(tmp_path):
+    """Also of products that are not packed: of these weights, Yosys got a quarter of the sums wrong."""
+    weights = np.random.default_rng(2).integers(-127, 128, (1, 2, 4))
+    gates = check_gates(ProductUnit(weights, INT8, packed=False), tmp_path)
+    assert gates.cells["DSP48E1"] == weights.size
 
 
 def test_a_packed_layer_takes_half_the_slices_and_is_still_exact_under_stalls(tmp_path):

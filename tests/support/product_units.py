@@ -1,4 +1,4 @@
-"""A unit of packed dot products alone: ports, beats to send, and what they should give."""
+"""A unit of dot products alone: ports, beats to send, and what they should give."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import numpy.typing as npt
 import pyrtl
 
 from bitloom.arith import IntType
-from bitloom.hw.multiply_accumulate import accumulator
+from bitloom.hw.multiply_accumulate import accumulator, dot_products
 from bitloom.hw.packed_products import packed_products
 
 # Holds every sum that the tests make.
 SUM_BITS = 32
 
 
-class PackedUnit:
-    """Packed dot products in the working block; a sum for each beat, one cycle after the unit's own latency.
+class ProductUnit:
+    """Dot products in the working block; a sum for each beat, one cycle after the unit's own latency.
 
     Args:
         weights: int64, shape (words, pe, simd).
         element: the activations' type.
         groups: parts of the processing elements with activations of their own.
+        packed: whether two share a multiplier.
     """
 
-    def __init__(self, weights: npt.NDArray[np.int64], element: IntType, groups: int = 1) -> None:
+    def __init__(
+        self, weights: npt.NDArray[np.int64], element: IntType, groups: int = 1, *, packed: bool = True
+    ) -> None:
         self.weights, self.element, self.groups = weights, element, groups
         words, self.elements, self.simd = weights.shape
         self.inputs = {"address": max(1, (words - 1).bit_length()), "first": 1}
@@ -32,7 +35,8 @@ class PackedUnit:
         pyrtl.reset_working_block()
         ports = {name: pyrtl.Input(bits, name) for name, bits in self.inputs.items()}
         activations = [ports[f"x{index}"] for index in range(self.simd * groups)]
-        sums, latency = packed_products("unit", activations, element, weights, ports["address"], groups=groups)
+        build = packed_products if packed else dot_products
+        sums, latency = build("unit", activations, element, weights, ports["address"], groups=groups)
         for index, term in enumerate(sums):
             output = pyrtl.Output(SUM_BITS, f"sum{index}")
             output <<= accumulator(f"accumulator{index}", term, pyrtl.Const(1, 1), ports["first"], SUM_BITS)
