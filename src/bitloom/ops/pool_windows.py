@@ -5,10 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bitloom.ops.convolution import Axis
 
 
 class Padding(enum.Enum):
@@ -22,8 +25,7 @@ class Padding(enum.Enum):
 class Windows:
     """Windows along one axis of an image.
 
-    Source: LiteRT's padding rules: with SAME padding there are ``ceil(size / stride)`` windows, and what they lack
-    is added at both ends, the odd element at the far one; VALID windows lie inside.
+    Where they lie is `bitloom.ops.convolution.Axis`'s rule. VALID windows lie inside.
 
     Attributes:
         size: elements of the axis.
@@ -41,17 +43,21 @@ class Windows:
     stride: int
     padding: Padding
 
+    @cached_property
+    def _axis(self) -> Axis:
+        if self.padding is Padding.SAME:
+            return Axis.same(self.size, self.taps, self.stride, dilation=1)
+        return Axis(self.size, self.taps, self.stride, dilation=1, before=0, after=0)
+
     @property
     def outputs(self) -> int:
         """How many windows there are; less than 1 where a window is larger than the axis."""
-        if self.padding is Padding.SAME:
-            return -(-self.size // self.stride)
-        return (self.size - self.taps) // self.stride + 1
+        return self._axis.outputs
 
     @property
     def before(self) -> int:
         """Padding in front."""
-        return max(0, (self.outputs - 1) * self.stride + self.taps - self.size) // 2
+        return self._axis.before
 
     @property
     def live(self) -> range:
