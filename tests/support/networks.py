@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from models import GraphBuilder, quantized
 
-from bitloom.ir import Graph, Value
+from bitloom.arith import IntType
+from bitloom.ir import Graph, TensorType, Value
 
 
 class BranchingBuilder(GraphBuilder):
@@ -29,6 +30,28 @@ class BranchingBuilder(GraphBuilder):
     def tanh(self) -> None:
         """Append a TANH."""
         self.add("TANH", quantized(self.last.type.shape, 1 / 128, 0))
+
+    def join(self, kind: str, made: TensorType, *others: Value, **attributes: object) -> None:
+        """Append a node that reads the last result and other values that were made before."""
+        known = list(self.values)
+        self.add(kind, made, others, **attributes)
+        self.values = [*known, self.last]
+
+    def concatenation(self, axis: int, *others: Value) -> None:
+        """Append a CONCATENATION of the last result and others along an axis."""
+        shape = list(self.last.type.shape)
+        shape[axis] += sum(other.type.shape[axis] for other in others)
+        self.join("CONCATENATION", replace(self.last.type, shape=tuple(shape)), *others, axis=axis)
+
+    def transpose(self, *order: int) -> None:
+        """Append a TRANSPOSE."""
+        shape = tuple(self.last.type.shape[axis] for axis in order)
+        operand = Value(f"order{len(self.nodes)}", TensorType((len(order),), IntType(32)), np.array(order))
+        self.add("TRANSPOSE", replace(self.last.type, shape=shape), [operand])
+
+    def relu(self) -> None:
+        """Append a RELU, which keeps the quantization."""
+        self.add("RELU", self.last.type)
 
     def graph_to(self, *outputs: Value) -> Graph:
         """The graph so far with these outputs."""
@@ -108,6 +131,67 @@ def rows_to_softmax() -> Graph:
 BRANCHING = {
     make.__name__: make
     for make in (shared_value, reshaped_between, reshape_alone, reshaped_outputs, output_twice, rows_to_softmax)
+}
+
+
+def joined_behind_a_whole_tensor() -> Graph:
+    """One branch turns the image, for which it needs all of it; the other waits."""
+    network = builder("joined_behind_a_whole_tensor", 1, 4, 4, 3)
+    network.transpose(0, 2, 1, 3)
+    network.concatenation(3, network.x)
+    return network.graph()
+
+
+def joined_in_turn() -> Graph:
+    """Along the first axis: all of one branch before anything of the other, which has a circuit of its own."""
+    network = builder("joined_in_turn", 1, 5, 2, 2)
+    network.relu()
+    turned = network.last
+    network.go_back_to(network.x)
+    network.concatenation(1, turned)
+    return network.graph()
+
+
+def joined_twice() -> Graph:
+    """A join whose branches hold a join, and an input that reaches it past both; three operands."""
+    network = builder("joined_twice", 1, 3, 4, 2)
+    network.relu()
+    first = network.last
+    network.transpose(0, 2, 1, 3)
+    network.reshape(1, 3, 4, 2)
+    network.concatenation(3, first)
+    inner = network.last
+    network.relu()
+    network.concatenation(3, inner, network.x)
+    return network.graph()
+
+
+def joined_with_itself() -> Graph:
+    """One value as both operands."""
+    network = builder("joined_with_itself", 1, 6)
+    network.relu()
+    network.concatenation(1, network.last)
+    return network.graph()
+
+
+def joined_rows() -> Graph:
+    """Dense rows beside the rows they are computed from."""
+    rng, network = np.random.default_rng(6), builder("joined_rows", 4, 6)
+    network.dense(6, rng)
+    network.add("QUANTIZE", network.x.type)
+    network.concatenation(1, network.x)
+    return network.graph()
+
+
+JOINING = {
+    make.__name__: make
+    for make in (
+        joined_behind_a_whole_tensor,
+        joined_in_turn,
+        joined_twice,
+        joined_with_itself,
+        joined_rows,
+    )
 }
 
 

@@ -97,12 +97,13 @@ class _Builder:
     def _arriving(
         self, node: Node, name: str, position: int, operand: str, wanted: StreamType, reset: WireVector
     ) -> Stream:
-        """One operand's stream, through the FIFO of its branch, as wide as the circuit wants it."""
-        stream, label = self._take(operand), name if position == 0 else f"{name}_operand{position}"
+        """One operand's stream, as wide as the circuit wants it, through the FIFO of its branch."""
+        label = name if position == 0 else f"{name}_operand{position}"
+        stream = convert_width(f"{label}_width", self._take(operand), wanted, reset)
         branch = self.plan.branch(node.name, position)
         if branch is not None and branch.depth:
             stream = deep_fifo(f"{label}_branch", stream, branch.depth, reset)
-        return convert_width(f"{label}_width", stream, wanted, reset)
+        return stream
 
     def _offer(self, value: str, stream: Stream, reset: WireVector) -> None:
         """Make a stream available once for every reader."""

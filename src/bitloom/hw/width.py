@@ -23,6 +23,11 @@ def intermediate_lanes(source: StreamType, target: StreamType) -> int:
     return lanes
 
 
+def collects(source: StreamType, target: StreamType) -> bool:
+    """Whether a conversion collects beats into wider ones: then it holds one of those."""
+    return source != target and target.lanes > intermediate_lanes(source, target)
+
+
 def conversion_beats(source: StreamType, target: StreamType) -> int:
     """Cycles per tensor that a conversion needs at least."""
     if source == target:

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitloom.ops.schedule import Beats
-from bitloom.plan.flow import Flow, Step
+from bitloom.hw.width import collects
+from bitloom.ops.schedule import Beats, at_beats, converted
+from bitloom.plan.flow import Arrival, Flow, Step
 from bitloom.plan.plan import Branch
 
 # Beats by which timing inside circuits can differ from the even spread assumed here.
@@ -44,15 +45,21 @@ def _joined(step: Step, interval: int) -> list[Branch]:
     """The FIFO in front of each operand of a join."""
     found = []
     for position, arrival in enumerate(step.arrivals):
-        flow = arrival.flow
-        gone = np.concatenate([[0], arrival.taken[:-1]])
-        least = int((_given(flow, step.result) - gone).max()) - flow.forked
-        # A beat that the join takes in the cycle in which it is offered needs no room.
-        depth = _most_waiting(flow.times, arrival.taken, step.result.times, interval) - 1
-        if max(least, depth) > 0:
-            depth = max(depth, least) + _MARGIN
-        found.append(Branch(step.node.name, position, arrival.value, flow.type, max(depth, 0), max(least, 0)))
+        least = _least(arrival, step.result)
+        depth = max(_most_waiting(step, arrival, interval), least)
+        if depth > 0:
+            depth += _MARGIN
+        found.append(Branch(step.node.name, position, arrival.value, arrival.type, depth, least))
     return found
+
+
+def _least(arrival: Arrival, result: Flow) -> int:
+    """The depth without which some beat of the result could never come."""
+    flow = arrival.flow
+    moved = np.maximum(_given(flow, result) - flow.forked, 0)
+    # Beats in front of the join, the one included that collects narrower ones into a wider: it holds as many itself.
+    waiting = converted(moved, arrival.type, flow.type) - np.concatenate([[0], arrival.needed[:-1]])
+    return max(int(waiting.max()) - collects(flow.type, arrival.type), 0)
 
 
 def _given(flow: Flow, result: Flow) -> Beats:
@@ -61,12 +68,19 @@ def _given(flow: Flow, result: Flow) -> Beats:
     return np.minimum.reduce(counts).astype(np.int64)
 
 
-def _most_waiting(arrivals: Beats, take: Beats, results: Beats, interval: int) -> int:
-    """The most beats that have been offered and not yet taken, inferences following each other at the interval."""
-    leaving = results[np.minimum(np.searchsorted(take, np.arange(1, len(arrivals) + 1)), len(results) - 1)]
-    shifts = range(-int((leaving[-1] - arrivals[0]) // interval) - 1, 2)
-    waiting = np.zeros(len(arrivals), np.int64)
-    for shift in shifts:
-        waiting += np.searchsorted(arrivals + shift * interval, arrivals, side="right")
-        waiting -= np.searchsorted(leaving + shift * interval, arrivals, side="left")
+def _most_waiting(step: Step, arrival: Arrival, interval: int) -> int:
+    """The most beats that have been offered and not yet taken, inferences following each other at the interval.
+
+    Nothing waits that the join takes in the very cycle in which it is offered.
+    """
+    count = np.arange(1, arrival.type.beats + 1)
+    coming = at_beats(arrival.flow.times, converted(count, arrival.flow.type, arrival.type))
+    taking = step.result.times - step.latency
+    leaving = taking[np.minimum(np.searchsorted(arrival.needed, count), len(taking) - 1)]
+    if (leaving <= coming).all():
+        return 0
+    waiting = np.zeros(len(coming), np.int64)
+    for shift in range(-int((leaving[-1] - coming[0]) // interval) - 1, 2):
+        waiting += np.searchsorted(coming + shift * interval, coming, side="right")
+        waiting -= np.searchsorted(leaving + shift * interval, coming, side="left")
     return int(waiting.max())

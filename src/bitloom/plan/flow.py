@@ -47,12 +47,15 @@ class Arrival:
     Attributes:
         value: its name.
         flow: how it comes.
-        taken: for each beat of the circuit's result, how many of its beats must have been taken, before any change
-            of width.
+        type: how the circuit takes it; the width changes on the way where the two differ.
+        needed: for each beat of the circuit's result, how many beats of `type` must have been taken.
+        taken: the same in beats of the flow.
     """
 
     value: str
     flow: Flow
+    type: StreamType
+    needed: Beats
     taken: Beats
 
 
@@ -64,11 +67,13 @@ class Step:
         node: whose circuit.
         arrivals: by stream operand.
         result: what it gives.
+        latency: cycles from taking the last beat that one of its beats needs to giving it.
     """
 
     node: Node
     arrivals: tuple[Arrival, ...]
     result: Flow
+    latency: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
     schedule = _schedule(graph, plan)
     operands = [name for name in plan.node.inputs if not graph.value(name).is_constant]
     arrivals = tuple(
-        Arrival(name, flows[name], converted(needed, flows[name].type, wanted))
+        Arrival(name, flows[name], wanted, needed, converted(needed, flows[name].type, wanted))
         for name, needed, wanted in zip(operands, schedule.needed, plan.input_types, strict=True)
     )
     needed = {
@@ -159,4 +164,4 @@ def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
     spread = np.arange(len(ready), dtype=np.int64) * plan.estimate.cycles // len(ready)
     times = np.maximum.accumulate(ready - spread) + spread
     result = Flow(plan.output_type, needed, times, _is_forked(graph, plan.node.outputs[0]))
-    return Step(plan.node, arrivals, result)
+    return Step(plan.node, arrivals, result, schedule.latency)
