@@ -13,9 +13,11 @@ import numpy.typing as npt
 from bitloom.arith import Interval, IntType
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.errors import GraphError, UnsupportedError
-from bitloom.ir import Cost, Example, Operator, Quantization, SourceNode, TensorType, Value
+from bitloom.ir import Cost, Example, Quantization, SourceNode, TensorType, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
+from bitloom.ops.pair_circuit import SingleTableCircuit
 from bitloom.ops.support import example_graph, random_integers, require_element
 
 Int64Array = npt.NDArray[np.int64]
@@ -25,7 +27,7 @@ _TABLE_BITS = 8
 
 
 @dataclass(frozen=True)
-class PairOperator(Operator):
+class PairOperator(StreamingOperator):
     """``z = f(x, y)`` for each pair of elements alone; shapes broadcast as NumPy's.
 
     Attributes:
@@ -81,6 +83,29 @@ class PairOperator(Operator):
         address = (left.view(np.uint8).astype(np.uint16) << np.uint16(8)) | right.view(np.uint8)
         return (self._lookup[address],)
 
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:
+        """A table where the constant is one number, else what the operator has for pairs.
+
+        Raises:
+            UnsupportedError: operands wider than 8 bits.
+        """
+        left, right = operands
+        if max(self.left.bits, self.right.bits) > _TABLE_BITS:
+            raise UnsupportedError(
+                f"{self.name} of {self.left} has no hardware: {_TABLE_BITS} bits are the limit",
+                remedy="quantize the model to int8 activations",
+            )
+        if self.constant is not None and len(np.unique(operands[self.constant].constant)) == 1:
+            number = operands[self.constant].constant.reshape(-1)[:1]
+            rest = every_value(self.types[1 - self.constant])
+            table = self.function(rest, number) if self.constant == 1 else self.function(number, rest)
+            return SingleTableCircuit((left, right), results[0].type.shape, self.output, table)
+        return self.pair_circuit(left, right, results[0].type.shape)
+
+    @abstractmethod
+    def pair_circuit(self, left: Value, right: Value, shape: tuple[int, ...]) -> StreamingCircuit:
+        """The circuit for 8-bit operands and a result of this shape."""
+
     def cost(self, inputs: Sequence[Value]) -> Cost:
         """Constants; what multiplies says so itself."""
         return Cost(parameters=sum(value.type.size for value in inputs if value.is_constant))
@@ -90,6 +115,18 @@ def _aligned(array: Array, rank: int, wanted: int) -> Array:
     """With ones between the axis of inferences (of which constants have none) and the `rank` axes of the shape."""
     inferences = array.shape[: array.ndim - rank] or (1,)
     return array.reshape(*inferences, *(1,) * (wanted - rank), *array.shape[array.ndim - rank :])
+
+
+def occurring(value: Value) -> Int64Array:
+    """The values that an operand can have, ascending: those of a constant, or all of its type."""
+    return np.unique(value.constant) if value.is_constant else every_value(value.type.integer)
+
+
+def spread(values: Int64Array, entries: Int64Array, element: IntType) -> Int64Array:
+    """A table for every value of a type, of entries for some values."""
+    table = np.zeros(1 << element.bits, np.int64)
+    table[values - element.minimum] = entries
+    return table
 
 
 def every_value(element: IntType) -> Int64Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
+from bitloom.arith.slopes import Products, slopes
 from bitloom.ir import Cost, Example, Lowered, SourceNode, Value, register
 from bitloom.ir.types import ElementType
 from bitloom.ops.elementwise import (
@@ -15,11 +16,15 @@ from bitloom.ops.elementwise import (
     PairOperator,
     activation_named,
     broadcast_shape,
+    every_value,
     fused_clamp,
+    occurring,
     pair_example,
     pair_operands,
     product_range,
+    spread,
 )
+from bitloom.ops.pair_circuit import ProductCircuit, numbers_of
 from bitloom.ops.support import require_int32
 
 
@@ -60,6 +65,36 @@ class Mul(PairOperator):
         result = self.rescale.apply(product) + self.output_zero_point
         return np.clip(result, self.activation.low, self.activation.high)
 
+    def pair_circuit(self, left: Value, right: Value, shape: tuple[int, ...]) -> ProductCircuit:
+        """One operand times weights that the other one chooses: the constant one, or the right one."""
+        multiplied = 1 if left.is_constant else 0
+        operands, zero_points = (left, right), (self.left_zero_point, self.right_zero_point)
+        ones, others = occurring(left), occurring(right)
+        outputs = self.function(ones[:, None], others)
+        if multiplied == 1:
+            ones, others, outputs = others, ones, outputs.T
+        factors = others - zero_points[1 - multiplied]
+        wanted = Products(
+            left=ones - zero_points[multiplied],
+            right=factors,
+            outputs=outputs,
+            used=np.ones(outputs.shape, np.bool_),
+            zero_point=self.output_zero_point,
+            output=self.activation,
+        )
+        found = slopes(wanted, [-int(self.rescale.fixed_point()[1][0])])
+        element, other = operands[multiplied].type.integer, operands[1 - multiplied].type.integer
+        zero_point = zero_points[multiplied]
+        return ProductCircuit(
+            (left, right),
+            shape,
+            self.output,
+            multiplied,
+            numbers_of(found, element, zero_point, self.output_zero_point, self.activation, self.output),
+            spread(others, found.weights, other),
+            every_value(other) < zero_points[1 - multiplied],
+        )
+
     def cost(self, inputs: Sequence[Value]) -> Cost:
         """A multiplication per element of the result."""
         elements = int(np.prod(broadcast_shape([value.type for value in inputs]), dtype=np.int64))
@@ -96,7 +131,7 @@ class Mul(PairOperator):
         """Equal shapes, constants, broadcasting, fused activations, one value twice, extreme scales, other types."""
         uint8, int16 = IntType(8, signed=False), IntType(16)
         near, gate, made = (0.05, 3), (1 / 256, -128), (0.0497, -7)
-        whole, channels, pixels = (1, 3, 4, 6), (1, 1, 1, 6), (1, 3, 4, 1)
+        whole, channels, pixels = (1, 2, 3, 4), (1, 1, 1, 4), (1, 2, 3, 1)
         yield pair_example(cls, "mul", (whole, near), (whole, (0.0213, -100)), (0.061, -7))
         yield pair_example(cls, "mul_relu", (whole, near), (whole, (0.1, 1)), (0.05, -128), activation="RELU")
         yield pair_example(cls, "mul_relu6", (whole, near), (whole, (0.1, 1)), (6 / 255, -128), activation="RELU6")
@@ -105,13 +140,13 @@ class Mul(PairOperator):
         yield pair_example(cls, "mul_tiny", (channels, (1e-7, 3)), (channels, (1e-6, -100)), (2.6, 1))
         yield pair_example(cls, "mul_saturates", (channels, (1.0, 3)), (channels, (0.9, -100)), (1e-2, 1))
         yield pair_example(cls, "mul_scalar", (whole, near), ((), gate), made, constant=1)
-        yield pair_example(cls, "mul_channel_constant", (whole, near), ((6,), gate), made, constant=1)
-        yield pair_example(cls, "mul_constant_first", ((6,), near), (whole, gate), made, constant=0)
+        yield pair_example(cls, "mul_channel_constant", (whole, near), ((4,), gate), made, constant=1)
+        yield pair_example(cls, "mul_constant_first", ((4,), near), (whole, gate), made, constant=0)
         yield pair_example(cls, "mul_tensor_constant", (whole, near), (whole, gate), made, constant=1)
         yield pair_example(cls, "mul_squeeze_excite", (whole, near), (channels, gate), made)
         yield pair_example(cls, "mul_excite_first", (channels, gate), (whole, (0.05, -128)), made)
         yield pair_example(cls, "mul_mask", (whole, near), (pixels, gate), made)
-        yield pair_example(cls, "mul_outer", ((1, 5, 1), near), ((1, 1, 7), gate), made)
+        yield pair_example(cls, "mul_outer", ((1, 3, 1), near), ((1, 1, 5), gate), made)
         yield pair_example(cls, "mul_number", (whole, near), ((1,), gate), made)
         yield pair_example(cls, "mul_mixed", ((3, 1, 2, 1), near), ((1, 2, 2, 3), gate), made)
         yield pair_example(cls, "mul_uint8", (whole, (0.05, 130)), (whole, (0.02, 7)), (0.06, 99), element=uint8)

@@ -7,11 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitloom.arith import IntType, Rescale, Rounding
+from bitloom.arith import Interval, IntType, Rescale, Rounding
+from bitloom.arith.slopes import Products, slopes
 from bitloom.errors import GraphError
 from bitloom.ir import Cost, Example, Lowered, SourceNode, Value, register
 from bitloom.ir.types import ElementType
-from bitloom.ops.elementwise import Int64Array, PairOperator, pair_example, pair_operands, product_range
+from bitloom.ops.elementwise import (
+    Int64Array,
+    PairOperator,
+    every_value,
+    occurring,
+    pair_example,
+    pair_operands,
+    product_range,
+    spread,
+)
+from bitloom.ops.pair_circuit import ProductCircuit, numbers_of
 from bitloom.ops.support import require_int32
 
 
@@ -61,6 +72,34 @@ class Prelu(PairOperator):
         sloped = self.slope_rescale.apply(np.minimum(x, 0) * (right - self.right_zero_point))
         return self.output.clamp(np.where(x >= 0, self.rescale.apply(x), sloped) + self.output_zero_point)
 
+    def pair_circuit(self, left: Value, right: Value, shape: tuple[int, ...]) -> ProductCircuit:
+        """The input times one weight where it is not negative, else times one that the slope chooses."""
+        inputs, others = every_value(self.left), occurring(right)
+        x = inputs - self.left_zero_point
+        # The first column is the side that no slope touches.
+        outputs = self.function(inputs[:, None], np.concatenate([others[:1], others]))
+        wanted = Products(
+            left=x,
+            right=np.concatenate([[1], others - self.right_zero_point]),
+            outputs=outputs,
+            used=(x[:, None] >= 0) == (np.arange(len(others) + 1) == 0),
+            zero_point=self.output_zero_point,
+            output=Interval(self.output.minimum, self.output.maximum),
+        )
+        found = slopes(wanted, [-int(each.fixed_point()[1][0]) for each in (self.rescale, self.slope_rescale)])
+        straight = int(found.weights[0])
+        return ProductCircuit(
+            (left, right),
+            shape,
+            self.output,
+            0,
+            numbers_of(
+                found, self.left, self.left_zero_point, self.output_zero_point, wanted.output, self.output, straight
+            ),
+            spread(others, found.weights[1:], self.right),
+            every_value(self.right) < self.right_zero_point,
+        )
+
     def cost(self, inputs: Sequence[Value]) -> Cost:
         """A multiplication per element."""
         return Cost(macs=inputs[0].type.size, parameters=super().cost(inputs).parameters)
@@ -91,7 +130,7 @@ class Prelu(PairOperator):
     def examples(cls) -> Iterable[Example]:
         """Slopes per channel, one for all, one per element, computed; both signs; both signednesses."""
         uint8 = IntType(8, signed=False)
-        whole, channels = (1, 3, 4, 6), (1, 1, 6)
+        whole, channels = (1, 2, 3, 4), (1, 1, 4)
         x, slopes, made = (0.05, 3), (0.004, -20), (0.0471, -60)
         yield pair_example(cls, "prelu_channels", (whole, x), (channels, slopes), made, constant=1)
         yield pair_example(cls, "prelu_same_scale", (whole, x), (channels, (1 / 128, 0)), x, constant=1)
