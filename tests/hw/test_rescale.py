@@ -12,21 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, narrow
+from bitloom.hw.fabric import FABRICS, XC7
 from bitloom.hw.registers import connect
-from bitloom.hw.rescale import LATENCY, RescaleConstants, clamp, rescale
+from bitloom.hw.rescale import LATENCY, RescaleConstants, clamp, rescale, rescale_slices
+from bitloom.hw.rescale_form import lane_form, whole_form
 
 INT8 = IntType(8)
 ROUNDINGS = [rounding for rounding in Rounding]  # noqa: C416 - an enumeration, in its order
 
 
-def build(constants, output, lanes, *, in_logic=False):
+def build(constants, output, lanes, *, in_logic=False, fabric=XC7):
     """One accumulator for all lanes; returns the width of the accumulator and of the group."""
     pyrtl.reset_working_block()
     raw_low, raw_high = int((constants.low - constants.bias).min()), int((constants.high - constants.bias).max())
     bits = Interval(raw_low, raw_high).signed_bits
     groups = -(-constants.channels // lanes)
     value, group = pyrtl.Input(bits, "value"), pyrtl.Input(max(1, (groups - 1).bit_length()), "group")
-    for lane, result in enumerate(rescale("unit", [value] * lanes, group, constants, output, in_logic=in_logic)):
+    options = {"in_logic": in_logic, "fabric": fabric}
+    for lane, result in enumerate(rescale("unit", [value] * lanes, group, constants, output, **options)):
         connect(pyrtl.Output(output.bits, f"result{lane}"), result)
     return bits, group.bitwidth
 
@@ -62,12 +65,12 @@ def compare(cases, outputs, constants, reference, zero_point, output, lanes):
         np.testing.assert_array_equal(got[inside], wanted[inside])
 
 
-def check(reference, low, high, bias, *, zero_point=0, output=INT8, lanes=1, in_logic=False, bounds=None, only=None):
+def check(reference, low, high, bias, *, zero_point=0, output=INT8, lanes=1, bounds=None, only=None, **options):
     """Build and compare on every case, or on those whose raw accumulator is among `only`."""
     low, high, bias = (np.array(values, np.int64) for values in (low, high, bias))
     bounds = bounds or Interval(output.minimum, output.maximum)
     constants = RescaleConstants(bias, narrow(reference, low, high, zero_point, bounds), low, high)
-    bits, _ = build(constants, output, lanes, in_logic=in_logic)
+    bits, _ = build(constants, output, lanes, **options)
     cases = cases_of(constants, lanes, only)
     simulation, outputs = pyrtl.FastSimulation(tracer=None), []
     for raw, group in [*cases, *[(0, 0)] * LATENCY]:
@@ -104,13 +107,69 @@ def test_offsets_of_their_own_for_negative_accumulators():
     """Halves away from zero at a multiplier where one offset for both signs needs a wide multiplier."""
     constants = check(Rescale((0.5,), Rounding.FLOAT64), [-200], [200], [3])
     assert constants.narrowed.negative_offsets is not None
-    # Ranges on which one offset for both signs takes a multiplier wider than a slice; every accumulator near a step.
-    halves = [*range(-(2**17), 2**17, 256 * 7), *range(-(2**20), 2**20, 1024 * 11)]
-    only = {raw for half in halves for raw in range(half - 5, half + 6)}
-    wide = Rescale((2.0**-9, 2.0**-11), Rounding.FLOAT64)
-    for lanes in (1, 2):
-        two = check(wide, [-(2**17), -(2**20)], [2**17, 2**20], [3, -4], lanes=lanes, only=only)
-        assert two.narrowed.negative_offsets is not None
+    shared = check(Rescale((0.5,), Rounding.FLOAT64), [-197, -204], [203, 196], [3, -4])
+    assert shared.narrowed.negative_offsets is not None
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_offsets_of_their_own_for_negative_accumulators_of_some_channels(lanes):
+    """The first channel's multiplier rounds so that no single offset serves; the biases put zero anywhere."""
+    two = check(Rescale((0.01074, 0.013), Rounding.DOUBLE), [-2000] * 2, [2000] * 2, [300, -40], lanes=lanes)
+    assert two.narrowed.negative_offsets is not None
+
+
+def around_steps(reference, low, high, bias):
+    """Raw accumulators of all channels near to where an output changes, near the ends and beyond all steps."""
+    chosen = set()
+    for real, least, most, more in zip(reference.multipliers, low, high, bias, strict=True):
+        points = [least, least + 1, most - 1, most, -(2**17), 2**17, -(2**16), 2**16]
+        points += [round((output + 0.5) / real) + by for output in range(-130, 130) for by in (-1, 0, 1)]
+        chosen |= {point - more for point in points if least <= point <= most}
+    return chosen
+
+
+@pytest.mark.parametrize("fabric", FABRICS)
+@pytest.mark.parametrize("zero_point", [-128, 3])
+@pytest.mark.parametrize(
+    ("reals", "reach"),
+    [
+        ((0.0021, 0.0017, 0.0033), 2**19),
+        ((0.0021, 1e-11, 0.13), 2**19),
+        ((0.0031,), 2**20),
+        ((0.0011, 0.0034), 2**20),
+    ],
+)
+def test_values_outside_their_windows(reals, reach, zero_point, fabric):
+    """Accumulators wider than a slice, of which only a part makes a difference."""
+    bias = np.array([1000, -77_000, 5])[: len(reals)]
+    low, high = bias - reach, bias + reach - 1
+    if len(reals) == 3:
+        bias[1], low[1], high[1] = 2**28, 2**28 - reach, 2**28 + reach - 1
+    reference = Rescale(reals, Rounding.DOUBLE)
+    only = around_steps(reference, low, high, bias)
+    constants = check(reference, low, high, bias, zero_point=zero_point, only=only, fabric=fabric)
+    assert whole_form(constants, XC7).windowed
+    assert rescale_slices(constants) == 1
+
+
+@pytest.mark.parametrize("in_logic", [False, True])
+def test_wide_accumulators_that_change_nothing(in_logic):
+    only = {-(2**28), -1, 0, 1, 2**28 - 1}
+    for reals in ((1e-11,), (1e-11, 0.0)):
+        low, high = np.array([-(2**28)] * 2), np.array([2**28 - 1] * 2)
+        check(Rescale(reals, Rounding.DOUBLE), low, high, [0, 0], zero_point=7, only=only, in_logic=in_logic)
+
+
+@pytest.mark.parametrize(("lanes", "shifts"), [(1, 3), (2, 2), (3, 1)])
+def test_channels_of_very_different_scales(lanes, shifts):
+    reference = Rescale((0.9, 0.0041, 3e-5, 0.8, 0.0038, 2.9e-5), Rounding.DOUBLE)
+    low, high = np.array([-150, -30_000, -90_000] * 2), np.array([150, 30_000, 90_000] * 2)
+    bias = np.array([10, -9, 8, -7, 6, -5])
+    only = around_steps(reference, low, high, bias)
+    constants = check(reference, low, high, bias, lanes=lanes, only=only)
+    forms = [lane_form(constants.of_channels(range(lane, 6, lanes)), XC7) for lane in range(lanes)]
+    assert max(len(set(form.shifts)) for form in forms) <= shifts
+    assert all(form.slices == 1 for form in forms)
 
 
 @pytest.mark.parametrize("in_logic", [False, True])
@@ -174,7 +233,17 @@ def test_clamp_of_every_small_value(bits):
 
 @pytest.mark.parametrize(
     ("scale", "span", "lanes"),
-    [((60, 31), 2000, 1), ((60,), 2000, 1), ((2.1, 1.7), 60_000, 2), ((2.1,), 60_000, 1)],
+    [
+        ((60, 31), 2000, 1),
+        ((60,), 2000, 1),
+        ((2.1, 1.7), 60_000, 2),
+        ((2.1,), 60_000, 1),
+        # Windowed, the multiplier from memory and constant; two shifts; two slices.
+        ((2.1, 1.7), 500_000, 1),
+        ((3.1,), 500_000, 1),
+        ((900, 0.031), 100_000, 1),
+        ((0.31, 0.43), 900_000, 1),
+    ],
 )
 def test_synthesised_it_is_still_exact(tmp_path, scale, span, lanes):
     """Through Yosys for xc7, which packs additions around a multiplier into its slice, not always rightly."""
@@ -186,10 +255,12 @@ def test_synthesised_it_is_still_exact(tmp_path, scale, span, lanes):
     text = io.StringIO()
     pyrtl.output_to_verilog(text, add_reset=True)
     gates = synthesize_gates(text.getvalue(), "toplevel", tmp_path)
-    assert gates.cells["DSP48E1"] >= lanes
+    assert gates.cells["DSP48E1"] == lanes * rescale_slices(constants)
     cases = cases_of(constants, lanes)
     chosen = np.random.default_rng(0).choice(len(cases), 2000, replace=False)
-    cases = [cases[0], cases[-1], *(cases[index] for index in chosen)]
+    near = around_steps(reference, low, high, bias) if reference.channels == 2 else set()
+    near = np.random.default_rng(1).permutation(sorted(near))[:1000].tolist()
+    cases = [cases[0], cases[-1], *(cases[index] for index in chosen), *((raw, raw % 2 // lanes) for raw in near)]
     steps = [{"value": raw & ((1 << bits) - 1), "group": group} for raw, group in [*cases, *[(0, 0)] * LATENCY]]
     names = [f"result{lane}" for lane in range(lanes)]
     seen = gates.run({"value": bits, "group": group_bits}, dict.fromkeys(names, 8), steps)

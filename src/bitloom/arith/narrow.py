@@ -44,7 +44,7 @@ from bitloom.errors import ArithmeticDomainError
 # A second offset costs a comparison, a memory and a multiplexer: worth it where the product goes (one multiplier, a
 # power of two), or where the multiplier is wider than any multiplier slice takes and gets this much narrower.
 _SPLIT_WORTH_BITS = 3
-_SLICE_BITS = 17
+_SLICE_BITS = 24
 
 __all__ = ["NarrowRescale", "check_domain", "narrow"]
 

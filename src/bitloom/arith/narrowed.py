@@ -52,8 +52,9 @@ class NarrowRescale:
 
     @property
     def active_bits(self) -> int:
-        """Unsigned width of the longest active range of a channel, counted from its low end."""
-        return max(1, *((active.high - active.low).bit_length() for active in self.active))
+        """Unsigned width of the longest active range of a channel whose output changes, counted from its low end."""
+        ranges = zip(self.active, self.multipliers, strict=True)
+        return max(1, *((active.high - active.low).bit_length() for active, value in ranges if value), 1)
 
     def apply(self, accumulators: npt.ArrayLike) -> Int64Array:
         """Evaluate on accumulators (last axis the channel if there are several multipliers)."""

@@ -104,7 +104,9 @@ def rescale(
         # Constants are read when they are needed: delaying the group takes fewer registers than delaying them.
         return _tables(f"{name}_{label}", columns, delayed(group, cycle - 1, f"{name}_{label}_group"))
 
-    lifts = tables("lift", [plan.form.lifts if plan.form.windowed else [0] for plan in plans], 1)
+    windows = [plan.form if plan.form.windowed else None for plan in plans]
+    columns = [form.lifts if form else [0] for form in windows] + [form.live if form else [1] for form in windows]
+    lifts = tables("lift", columns, 1)
     biases = tables("bias", [plan.biases for plan in plans], 1)
     factors = tables("multiplier", [plan.factors for plan in plans], start)
     offsets = tables("offset", [plan.offsets for plan in plans] + [plan.choices for plan in plans], ready)
@@ -112,7 +114,7 @@ def rescale(
     group_of_taken = delayed(group, 1, f"{name}_taken_group")
     results = []
     for lane, plan in enumerate(plans):
-        x, below, above = plan.entry(lifts[lane], ready - 1)
+        x, below, above = plan.entry(lifts[lane], lifts[lanes + lane], ready - 1)
         product = plan.product(delayed(x, start - 2, f"{plan.name}_x"), factors[lane], cycles)
         offset = plan.offset(offsets[lane], negative_offsets[lane], biases[lane], ready - 1)
         total = Register(max(plan.total_bits, product.bitwidth), f"{plan.name}_total")
@@ -206,17 +208,18 @@ class _Lane:
             offsets.append(self.form.offsets(self.form.narrowed.negative_offsets))
         return max(self.shifts[-1] + 1, *(self.form.total_bits(each) for each in offsets))
 
-    def entry(self, lift: WireVector, cycles: int) -> tuple[WireVector, WireVector, WireVector]:
+    def entry(self, lift: WireVector, live: WireVector, cycles: int) -> tuple[WireVector, WireVector, WireVector]:
         """x, and a number of cycles later flags for values below and above its window."""
         bits = self.form.bits
         if not self.form.windowed:
             x = self.taken.truncate(bits) if self.taken.bitwidth >= bits else self.taken.sign_extended(bits)
             return self._operand(delayed(x, 1, f"{self.name}_x0")), Const(0, 1), Const(0, 1)
-        reached = [self.form.x_range(channel) for channel in range(self.form.constants.channels)]
+        reached = [self.form.x_range(channel) for channel, changes in enumerate(self.form.live) if changes]
         whole = Interval(min(each.low for each in reached), max(each.high for each in reached))
         lifted = Register(max(whole.signed_bits, bits), f"{self.name}_lifted")
         lifted.next <<= signed_sum(self.taken, lift, lifted.bitwidth)
-        below, above = _beyond(lifted, IntType(bits))
+        live = delayed(live[0], 1, f"{self.name}_live")
+        below, above = (flag & live for flag in _beyond(lifted, IntType(bits)))
         flags = (delayed(below, cycles, f"{self.name}_below"), delayed(above, cycles, f"{self.name}_above"))
         return self._operand(lifted[:bits]), *flags
 

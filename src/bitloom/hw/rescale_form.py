@@ -104,9 +104,43 @@ class RescaleForm:
         """What an accumulator, bias included, is more than x."""
         if not self.windowed:
             return [int(bias) for bias in self.constants.bias]
-        middle = 1 << (self.bits - 1)
-        lows = [active.low for active in self.narrowed.active]
-        return [low + middle for low in self.spread(lows)]
+        bases, live = self.spread(self._window_bases), self.live
+        # Where the output never changes, any x does: that of the same lift as another channel's.
+        first = live.index(1)
+        lift = int(self.constants.bias[first]) - bases[first]
+        return [
+            base if changes else int(bias) - lift
+            for base, changes, bias in zip(bases, live, self.constants.bias, strict=True)
+        ]
+
+    @property
+    def live(self) -> list[int]:
+        """1 for channels whose output changes, 0 for others."""
+        return [int(multiplier > 0) for multiplier in self.multipliers]
+
+    @cached_property
+    def _window_bases(self) -> list[int]:
+        """Those for which windows hold the active ranges, and offsets of all channels are as near each other as can be.
+
+        What offsets have in common needs no memory: so they aim at a number that has room for a multiplier below and
+        above it until a higher bit changes.
+        """
+        middle, narrowed = 1 << (self.bits - 1), self.narrowed
+        allowed = [
+            Interval(active.high + 1 - middle, active.low + middle) if multiplier else active
+            for active, multiplier in zip(narrowed.active, narrowed.multipliers, strict=True)
+        ]
+        rows = list(zip(allowed, narrowed.multipliers, narrowed.offsets, strict=True))
+        lowest = max((each.low * multiplier + offset.low for each, multiplier, offset in rows if multiplier), default=0)
+        highest = min(
+            (each.high * multiplier + offset.low for each, multiplier, offset in rows if multiplier), default=0
+        )
+        places = narrowed.multiplier_bits
+        target = ((lowest + highest) // 2 >> places << places) + (1 << (places - 1))
+        return [
+            min(max((target - offset.low) // max(multiplier, 1), each.low), each.high)
+            for each, multiplier, offset in rows
+        ]
 
     @property
     def lifts(self) -> list[int]:
@@ -140,7 +174,7 @@ class RescaleForm:
         """Bits of a channel's constants that have to be read from memory, because channels differ in them."""
         columns = [self.multipliers, self.offsets(self.narrowed.offsets), self.shifts]
         if self.windowed:
-            columns.append(self.lifts)
+            columns += [self.lifts, self.live]
         if self.narrowed.negative_offsets is not None:
             columns += [self.offsets(self.narrowed.negative_offsets), self.constants.bias.tolist()]
         return sum(_varying_bits(column) for column in columns)
@@ -192,6 +226,7 @@ def lane_form(constants: RescaleConstants, fabric: Fabric, *, in_logic: bool = F
         windowed = (plain - window) * (width - 1) > _WINDOW_LOGIC * plain
     else:
         windowed = slices(window, width, fabric) < slices(plain, width, fabric)
+    windowed = windowed and any(narrowed.multipliers)
     bits = window if windowed else plain
     widest = width if in_logic else widest_multiplier(bits, width, fabric)
     shared = RescaleConstants(constants.bias, narrowed.sharing(widest), constants.low, constants.high)
