@@ -106,18 +106,18 @@ def test_a_withheld_consumer_shows_how_many_beats_are_accepted(shape, where):
     assert pins.taken == shape.accepted_beats()[wants]
 
 
-def test_three_cycles_from_the_needed_beat_to_the_offered_one():
-    shape = WindowShape(4, 4, 1, (2, 2))
+@pytest.mark.parametrize(("taps", "cycles"), [(Taps.ONE, [0, 1, 4, 5]), (Taps.COLUMN, [4, 5, 6, 7]), (Taps.ALL, [5])])
+def test_the_latency_from_the_needed_beat_to_the_offered_one(taps, cycles):
+    """The first window's last two taps are the fifth and the sixth beat, taken in cycles 4 and 5."""
+    shape = WindowShape(4, 4, 1, (2, 2), taps=taps)
     build(shape)
-    pins = Pins()
-    cycles = []
+    pins, seen = Pins(), []
     for cycle in range(60):
         before = pins.given
         pins.run(1, left=100, wants=100)
         if pins.given > before:
-            cycles.append(cycle)
-    # Input beat n is taken in cycle n - 1. The first window needs 6 beats: its last two taps are beats 5 and 6.
-    assert cycles[:4] == [3, 4, 7, 8]
+            seen.append(cycle)
+    assert seen[: len(cycles)] == [cycle + shape.latency for cycle in cycles]
 
 
 @pytest.mark.parametrize("taps", Taps)

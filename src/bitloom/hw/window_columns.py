@@ -174,17 +174,29 @@ def _read(
     offered = named(arrived(name, shape, index, written) | ~(has_column & within), f"{name}_offered")
     words, turn = _read_banks(name, shape, nest, memories, free)
     flags = [offered, nest.finishes["y"], *along, *(~(has_column & row) for row in has_rows)]
-    stage = [state(f"{name}_read_flag{index}", 1) for index in range(len(flags))]
-    for register, flag in zip(stage, flags, strict=True):
-        follow(register, select(free, flag, register), reset)
-    free <<= ~stage[0] | move
+    # Block memories answer late in the cycle: their words go into registers before anything is made of them.
+    takes = WireVector(1, f"{name}_takes")
+    behind = _stage(f"{name}_read", flags, free, reset)
+    stage = _stage(f"{name}_taken", behind, takes, reset)
+    free <<= ~behind[0] | takes
+    takes <<= ~stage[0] | move
     connect(nest.step, offered & free)
+    taken = [_held(f"{name}_taken{index}", word, takes) for index, word in enumerate(words)]
+    turn = _held(f"{name}_taken_turn", turn, takes)
     pad = concat_list([constant(padding_value, stream.type.element.bits)] * shape.lanes)
     taps = []
     for tap, padded in enumerate(stage[-shape.kernel[0] :]):
-        turned = _choose(turn, [words[(start + tap) % shape.banks] for start in range(shape.banks)])
+        turned = _choose(turn, [taken[(start + tap) % shape.banks] for start in range(shape.banks)])
         taps.append(select(padded, pad, turned))
     return _Columns(taps, stage[0], stage[1], stage[2 : 2 + len(along)], move)
+
+
+def _stage(name: str, flags: Sequence[WireVector], free: WireVector, reset: WireVector) -> list[WireVector]:
+    """Registers that take the flags while `free` is high."""
+    registers = [state(f"{name}_flag{index}", 1) for index in range(len(flags))]
+    for register, flag in zip(registers, flags, strict=True):
+        follow(register, select(free, flag, register), reset)
+    return registers
 
 
 def _by_row(nest: LoopNest, rows: npt.NDArray[np.int64], height: int) -> WireVector:

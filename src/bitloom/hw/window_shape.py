@@ -10,12 +10,7 @@ import numpy as np
 from bitloom.arith import IntType
 from bitloom.hw.window_geometry import Int64Array, Taps, WindowGeometry
 
-__all__ = ["LATENCY", "Taps", "WindowShape"]
-
-# Cycles from taking the last needed input beat to offering the output beat: count, memory, output register.
-LATENCY = 3
-# Reads that have been made when their beats cannot leave: one waits in the output register, one behind the memory.
-WAITING_READS = 2
+__all__ = ["Taps", "WindowShape"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +25,19 @@ class WindowShape(WindowGeometry):
     def banks(self) -> int:
         """Memories that are read at once, each with every so many rows of the image."""
         return 1 if self.taps is Taps.ONE else self.kernel[0]
+
+    @property
+    def waiting_reads(self) -> int:
+        """Reads whose words have not left when none leaves: behind the memory, and in the output register.
+
+        Columns of taps have a register more between the memories and the turning of rows.
+        """
+        return 2 if self.taps is Taps.ONE else 3
+
+    @property
+    def latency(self) -> int:
+        """Cycles from taking the last needed input beat to offering the output beat."""
+        return self.waiting_reads + 1
 
     @property
     def bank_rows(self) -> int:
@@ -101,7 +109,7 @@ class WindowShape(WindowGeometry):
     @cached_property
     def depth(self) -> int:
         """Words of each bank, a power of two."""
-        depth = 2
+        depth = max(2, 1 << (-(-self.kept_words // self.banks) - 1).bit_length())
         while self._capacity(depth) < self.kept_words:
             depth *= 2
         return depth
@@ -186,7 +194,7 @@ class WindowShape(WindowGeometry):
         """
         reads = np.where(self.completes, self.repeats, 1) * self.blocks * self.column_reads
         completing = np.flatnonzero(np.tile(np.repeat(self.completes, reads), self.out_height))
-        images, reads = np.divmod(np.append(completing, self.cycles + completing[0]) + WAITING_READS, self.cycles)
+        images, reads = np.divmod(np.append(completing, self.cycles + completing[0]) + self.waiting_reads, self.cycles)
         row = self._reads_until[-1:]
         ends = self._reads_until if self.releases_pixels else row * np.arange(1, self.out_height + 1)
         given_up = self.held_from[np.searchsorted(ends, reads, side="right")]
