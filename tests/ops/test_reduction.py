@@ -7,17 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 import pyrtl
 import pytest
-from models import quantized
+from models import GraphBuilder, assert_litert_agrees, assert_same_tensors, quantized, random_inputs
 from stream_checks import build_between, run_checked
 
 from bitloom.arith import Interval, IntType
-from bitloom.ir import Example, Graph, Value
+from bitloom.frontends import Model
+from bitloom.ir import Example, Graph, TensorType, Value
 from bitloom.ops.average_pool_2d import AveragePool2d
 from bitloom.ops.hardware import Folding, StreamingCircuit, StreamingOperator
 from bitloom.ops.max_pool_2d import MaxPool2d
 from bitloom.ops.mean import Mean
 from bitloom.ops.pool_windows import Padding
 from bitloom.ops.reduction import ReductionCircuit, reduction_stages
+from bitloom.plan import Bus, Target
+from bitloom.run import ExecutorOptions, create_executor
 
 EXAMPLES = [example for kind in (AveragePool2d, MaxPool2d, Mean) for example in kind.examples()]
 EIGHT_BITS = [example for example in EXAMPLES if "int16" not in example.name]
@@ -115,6 +118,36 @@ def test_a_power_of_two_divides_without_multiplier(window: tuple[int, int], free
     operator = AveragePool2d(window, window, Padding.VALID, Interval(-128, 127))
     circuit = operator.circuit([Value("x", quantized((1, *window, 4), 0.1, 0))], ())
     assert all(folding.rescale_in_logic for folding in circuit.foldings()) == free
+
+
+def pool_network() -> Graph:
+    """Windows that overlap into padding, windows that tile, and a mean, into a dense layer."""
+    builder = GraphBuilder("pools", quantized((1, 9, 8, 6), 0.05, -4))
+
+    def pool(kind: str, made: tuple[int, ...], window: tuple[int, int], strides: tuple[int, int], **rest: str) -> None:
+        sizes = {"filter_height": window[0], "filter_width": window[1], "stride_h": strides[0], "stride_w": strides[1]}
+        builder.add(kind, quantized(made, 0.05, -4), **sizes, **rest)
+
+    pool("MAX_POOL_2D", (1, 5, 4, 6), (3, 2), (2, 2), padding="SAME")
+    activation = {"fused_activation_function": "RELU6"}
+    pool("AVERAGE_POOL_2D", (1, 5, 4, 6), (3, 3), (1, 1), padding="SAME", **activation)
+    pool("MAX_POOL_2D", (1, 5, 2, 6), (1, 2), (1, 2), padding="VALID")
+    axes = Value("axes", TensorType((2,), IntType(32)), np.array([1, 2], np.int32))
+    builder.add("MEAN", quantized((1, 6), 0.04, 7), [axes], keep_dims=False)
+    builder.dense(5, np.random.default_rng(3))
+    return builder.graph()
+
+
+@pytest.mark.parametrize("target", [Target(), Target(dsp=8), Target(dsp=30)], ids=str)
+def test_a_network_of_pools(target: Target) -> None:
+    graph = pool_network()
+    inputs = random_inputs(graph, 4, 1)
+    assert_litert_agrees(graph, inputs)
+    model = Model(graph, graph.name)
+    expected = create_executor("numpy", model).run(inputs)
+    for stalls in (False, True):
+        options = ExecutorOptions(bus=Bus.STREAM, stalls=stalls, seed=2, target=target)
+        assert_same_tensors(expected, create_executor("pyrtl", model, options).run(inputs))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from bitloom.errors import HardwareError
 from bitloom.hw.reduce import Finish, ReduceShape, Reduction, reduce, reduce_latency
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.window import window
-from bitloom.hw.window_shape import LATENCY as WINDOW_LATENCY
 from bitloom.hw.window_shape import WindowShape
 
 
@@ -73,7 +72,7 @@ class PoolShape:
 
     def latency(self, finish: Finish) -> int:
         """Cycles from taking the last needed beat until the result's beat is offered."""
-        return WINDOW_LATENCY + reduce_latency(self.reduction, finish)
+        return self.window.latency + reduce_latency(self.reduction, finish)
 
 
 def pool(

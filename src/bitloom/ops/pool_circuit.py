@@ -11,12 +11,13 @@ import numpy as np
 from pyrtl import WireVector
 
 from bitloom.arith import Interval, IntType, Rescale, narrow
+from bitloom.hw.memory import ram_size
 from bitloom.hw.pool import PoolShape, pool
 from bitloom.hw.reduce import Finish, Positions, Reduction, reduce_fifo_depth
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.window_shape import WindowShape
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, ram_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
 from bitloom.ops.pool_windows import Windows
 from bitloom.ops.reduction import RescaledLane, stage_logic
 from bitloom.ops.schedule import Schedule
@@ -71,15 +72,15 @@ class PoolCircuit(StreamingCircuit):
         shape, lanes = self._shape(folding), folding.simd
         line = self.element.bits * lanes
         rescaled = RescaledLane.of(self._constants, folding)
+        blocks, kept = ram_size(shape.window.depth, line, folding.fabric)
+        _, waiting = ram_size(reduce_fifo_depth(shape.reduction, self._finish(folding)), line, registered=False)
         # The counters of a window, and the choice between an element and padding.
-        logic = 75 + line // 2
-        logic += ram_logic(shape.window.depth, line)
-        logic += ram_logic(reduce_fifo_depth(shape.reduction, self._finish(folding)), line)
+        logic = kept + waiting + 75 + line // 2
         logic += stage_logic(shape.reduction, self._sums.signed_bits, self.operator.reduction)
         return Estimate(
             cycles=shape.cycles,
             other_multipliers=lanes * rescaled.slices,
-            ram_blocks=buffer_blocks(shape.window.depth, line, folding.fabric),
+            ram_blocks=blocks,
             logic=logic + lanes * rescaled.logic,
         )
 

@@ -11,11 +11,12 @@ import numpy as np
 from pyrtl import WireVector
 
 from bitloom.arith import Interval, IntType, Rescale, narrow
+from bitloom.hw.memory import ram_size
 from bitloom.hw.reduce import Finish, ReduceShape, Reduction, reduce, reduce_fifo_depth, reduce_latency
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.rescale_form import whole_form
 from bitloom.hw.stream import Stream, StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, product_logic, ram_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, product_logic
 from bitloom.ops.schedule import Schedule
 
 # More lanes than any bus or neighbour feeds are not worth considering.
@@ -98,20 +99,19 @@ class ReductionCircuit(StreamingCircuit):
     def estimate(self, folding: Folding) -> Estimate:
         """One cycle per input beat."""
         shapes, results = self._shapes(folding.simd), folding.results
-        blocks = 0
-        logic = ram_logic(reduce_fifo_depth(shapes[-1], self._finish(folding)), self.result.output.bits * results)
+        depth = reduce_fifo_depth(shapes[-1], self._finish(folding))
+        memories = [ram_size(depth, self.result.output.bits * results, registered=False)]
+        logic = 0
         for shape, bits in zip(shapes, self._bits, strict=True):
-            held = bits * shape.result_lanes
             if shape.words > 1:
-                blocks += buffer_blocks(shape.words, held, folding.fabric)
-                logic += ram_logic(shape.words, held)
+                memories.append(ram_size(shape.words, bits * shape.result_lanes, folding.fabric))
             logic += stage_logic(shape, bits, self.reduction)
         rescaled = RescaledLane.of(self._constants, folding)
         return Estimate(
             cycles=shapes[0].cycles,
             other_multipliers=results * rescaled.slices,
-            ram_blocks=blocks,
-            logic=logic + results * rescaled.logic,
+            ram_blocks=sum(blocks for blocks, _ in memories),
+            logic=logic + sum(tables for _, tables in memories) + results * rescaled.logic,
         )
 
     def facts(self) -> Mapping[str, int]:
