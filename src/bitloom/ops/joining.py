@@ -51,7 +51,7 @@ class JoinCircuit(StreamingCircuit):
         """A beat in every cycle: a choice among the operands, counters, a FIFO."""
         bits = folding.simd * self.element.bits
         constants = [value.type.size // folding.simd for value in self.operands if value.is_constant]
-        counters = 2 * (max(self.parts(folding.simd)).bit_length() + self.turns.bit_length()) + 10
+        counters = max(self.parts(folding.simd)).bit_length() + self.turns.bit_length() + 2
         return Estimate(
             cycles=math.prod(self.made) // folding.simd,
             memory_bits=sum(words * bits for words in constants),

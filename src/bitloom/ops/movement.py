@@ -13,6 +13,7 @@ that stay in order make frames, an axis along which elements only repeat ends th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from bitloom.hw.reorder import Reordering, reorder
 from bitloom.hw.slice import LATENCY as KEEP_LATENCY
 from bitloom.hw.slice import Axis, keep
 from bitloom.hw.stream import Stream, StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, ram_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, ram_logic, rom_logic
 from bitloom.ops.schedule import Beats, Schedule
 
 MOST_LANES = 64
@@ -192,9 +193,23 @@ def fifo_logic(bits: int) -> int:
 
 
 def walk_logic(axes: Sequence[Axis]) -> int:
-    """Look-up tables of the counters of a walk and of the comparisons with them."""
+    """Look-up tables of the counters of a walk and of the comparisons with them, as synthesis makes them."""
     bits = [(axis.length - 1).bit_length() for axis in axes if axis.length > 1]
-    return sum(2 * width + 4 for width in bits)
+    return sum(width + 2 for width in bits)
+
+
+def path_logic(order: Reordering) -> int:
+    """Look-up tables of the address along a path, its counters and memories of differences, as synthesis makes them."""
+    address = (order.frame - 1).bit_length()
+    logic = 2 * address + 10
+    for axis in order.path:
+        uneven = len({high - low for low, high in itertools.pairwise(axis)}) > 1
+        logic += (len(axis) - 1).bit_length() + 2 + uneven * rom_logic(len(axis), address)
+    if max(order.repeats) > 1:
+        logic += 2 * (max(order.repeats) - 1).bit_length() + 2
+    if len(set(order.repeats)) > 1:
+        logic += (len(order.repeats) - 1).bit_length() + rom_logic(len(order.repeats), 2)
+    return logic
 
 
 @dataclass(frozen=True)
@@ -228,8 +243,7 @@ class MovementCircuit(StreamingCircuit):
             address = (order.frame - 1).bit_length()
             words = 2 << address
             blocks = buffer_blocks(words, bits, folding.fabric)
-            logic += ram_logic(words, bits) + fifo_logic(bits) + 3 * address + 20
-            logic += sum(2 * (len(axis) - 1).bit_length() + address // 2 for axis in order.path)
+            logic += ram_logic(words, bits) + fifo_logic(bits) + path_logic(order)
         return Estimate(cycles=self._cycles(folding.simd), ram_blocks=blocks, logic=logic)
 
     def _cycles(self, lanes: int) -> int:
