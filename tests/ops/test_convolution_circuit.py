@@ -140,7 +140,7 @@ def test_a_large_layer_is_offered_quickly() -> None:
     for folding in foldings:
         circuit.estimate(folding)
         circuit.input_types(folding)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 3
     assert len(foldings) < 4000
 
 

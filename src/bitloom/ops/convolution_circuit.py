@@ -27,7 +27,6 @@ from bitloom.hw.packed_products import packed_multipliers
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.width import convert_width
 from bitloom.hw.window import window
-from bitloom.hw.window_shape import LATENCY as WINDOW_LATENCY
 from bitloom.hw.window_shape import Taps, WindowShape
 from bitloom.ops.convolution import Geometry
 from bitloom.ops.dense import DenseTerms
@@ -39,7 +38,7 @@ from bitloom.ops.schedule import Schedule, converted
 # Look-up tables of a window's counters and addresses, and of a width conversion's; and per bit of each.
 _WINDOW_LOGIC, _CONVERSION_LOGIC = 150, 20
 # Ways to read a window, the simplest first.
-_WAYS = (Taps.ONE,)
+_WAYS = (Taps.ONE, Taps.COLUMN, Taps.ALL)
 
 
 @dataclass(frozen=True)
@@ -126,12 +125,9 @@ class ConvolutionCircuit(StreamingCircuit):
     def estimate(self, folding: Folding) -> Estimate:
         """The unit's cost (`DenseCost.estimate`), the window's memory and logic, and the conversion's registers."""
         feed, array = self._feed(folding.pe, folding.simd), self._cost.estimate(self._shape(folding))
-        (source,) = self.input_types(folding)
         blocks = logic = 0
-        if shape := self._window(folding):
-            blocks, memory = ram_size(shape.depth, source.bits, folding.fabric)
-            blocks, memory = blocks * shape.beat_taps, memory * shape.beat_taps
-            logic = _WINDOW_LOGIC + memory + 2 * source.bits * shape.beat_taps
+        if self._has_window:
+            blocks, logic = self._window_cost(feed.reading, folding)
         if feed.reading.converted:
             logic += _CONVERSION_LOGIC + self._shape(folding).input_type(self.terms.element).bits
         return replace(
@@ -141,16 +137,29 @@ class ConvolutionCircuit(StreamingCircuit):
             logic=array.logic + logic,
         )
 
+    def _window_cost(self, reading: _Reading, folding: Folding) -> tuple[int, int]:
+        """Block memories and look-up tables of the banks and, with whole windows, of the columns that pass along."""
+        windows = self._reading_window(reading, self._parallel(folding.pe), 1)
+        word = windows.lanes * self.terms.element.bits
+        blocks, logic = ram_size(windows.depth, word, folding.fabric)
+        blocks, logic = blocks * windows.banks, logic * windows.banks
+        if windows.taps is Taps.ALL and windows.pixel_words > 1:
+            _, passed = ram_size(windows.pixel_words, word * windows.banks, registered=False)
+            logic += passed * (windows.span[1] - 1)
+        # Padding takes a table a bit, turning banks so that the top row comes first some more.
+        turned = 1 + (windows.banks > 1) * -(-windows.banks // 3)
+        return blocks, _WINDOW_LOGIC + logic + turned * word * windows.banks
+
     def facts(self) -> Mapping[str, int]:
         """See `DenseTerms.facts`."""
         return self.terms.facts()
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """The image, channels last; for 1x1 convolutions in rows as the unit takes them."""
-        if (shape := self._window(folding)) is None:
+        if not self._has_window:
             return (self._shape(folding).input_type(self.terms.element),)
-        source = shape.input_type(self.terms.element)
-        return (replace(source, rows=source.rows * self._batch),)
+        lanes = self._feed(folding.pe, folding.simd).reading.lanes
+        return (StreamType(self.terms.element, self._channels, self._batch * self._height * self._width, lanes),)
 
     def output_type(self, folding: Folding) -> StreamType:
         """The image, channels last."""
@@ -165,7 +174,7 @@ class ConvolutionCircuit(StreamingCircuit):
         given, taken = self._window_type(windows), shape.input_type(self.terms.element)
         needed = converted(needed, given, taken)
         image, beat = np.divmod(needed - 1, windows.beats)
-        return Schedule((image * windows.image_words + windows.needed_beats()[beat],), latency + WINDOW_LATENCY)
+        return Schedule((image * windows.image_words + windows.needed_beats()[beat],), latency + windows.latency)
 
     def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
         """See `bitloom.hw.window.window` and `bitloom.hw.dense.dense`."""
@@ -202,9 +211,19 @@ class ConvolutionCircuit(StreamingCircuit):
         feeds = []
         for reading in self._readings(simd, parallel):
             replayed = passes > 1 and not reading.converted
-            beats = windows * reading.beats * (passes if replayed else 1)
-            feeds.append(Feed(max(array, beats, image // reading.lanes), reading, replayed))
+            repeats = passes if replayed else 1
+            cycles = max(array, windows * reading.beats * repeats)
+            if reading.taps is Taps.ALL:
+                cycles += self._columns_between * self._channels // reading.lanes
+            feeds.append(Feed(max(cycles, image // reading.lanes), reading, replayed))
         return min(feeds, key=lambda feed: (feed.cycles, *feed.reading.preference))
+
+    @cached_property
+    def _columns_between(self) -> int:
+        """With whole windows: image columns that come in after one window has left and do not complete the next."""
+        height, width = self.geometry.output((self._height, self._width))
+        span = (self.geometry.kernel[1] - 1) * self.geometry.dilations[1] + 1
+        return self._batch * height * ((width - 1) * self.geometry.strides[1] + span - width)
 
     def _readings(self, simd: int, parallel: int) -> list[_Reading]:
         """The ways to read windows in beats of so many inputs: all that need no conversion, and the best that does."""
@@ -241,9 +260,12 @@ class ConvolutionCircuit(StreamingCircuit):
         if not self._has_window:
             return None
         feed, shape = self._feed(folding.pe, folding.simd), self._shape(folding)
-        key = (feed.reading, shape.parallel, shape.passes if feed.replayed else 1)
-        if key not in self._windows:
-            self._windows[key] = WindowShape(
+        return self._reading_window(feed.reading, shape.parallel, shape.passes if feed.replayed else 1)
+
+    def _reading_window(self, reading: _Reading, parallel: int, repeats: int) -> WindowShape:
+        key = (reading, parallel, repeats)
+        if key not in self._known_windows:
+            self._known_windows[key] = WindowShape(
                 self._height,
                 self._width,
                 self._channels,
@@ -251,15 +273,15 @@ class ConvolutionCircuit(StreamingCircuit):
                 self.geometry.strides,
                 self.geometry.dilations,
                 self.geometry.padding,
-                block=self._group_channels * shape.parallel,
-                lanes=feed.reading.lanes,
-                repeats=key[2],
-                taps=feed.reading.taps,
+                block=self._group_channels * parallel,
+                lanes=reading.lanes,
+                repeats=repeats,
+                taps=reading.taps,
             )
-        return self._windows[key]
+        return self._known_windows[key]
 
     @cached_property
-    def _windows(self) -> dict[tuple[_Reading, int, int], WindowShape]:
+    def _known_windows(self) -> dict[tuple[_Reading, int, int], WindowShape]:
         """Those made so far."""
         return {}
 
