@@ -20,9 +20,9 @@ counters that make the address, so that padding needs neither memory nor time of
 
 Both registers behind the memory stop when the consumer does. The input's `ready` depends on registers only.
 
-Several taps a beat need several rows at once, and so several memories: see `bitloom.hw.window_columns`. What all have in
-common is in `bitloom.hw.window_control`; how long they take, how much they hold and what they wait for is known without
-building them, from `WindowShape`.
+Several taps a beat need several rows at once, and so several memories: see `bitloom.hw.window_columns`. What all have
+in common is in `bitloom.hw.window_control`. How long they take, how much they hold and what they wait for is known
+without building them, from `WindowShape`.
 """
 
 from __future__ import annotations
