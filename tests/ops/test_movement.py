@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import GraphBuilder, assert_litert_agrees, assert_same_tensors, quantized, random_inputs
 from moving import assert_circuit, assert_schedule, circuit_of
 
 from bitloom.errors import GraphError
+from bitloom.frontends import Model
 from bitloom.ir import Example, operators
-from bitloom.ops.movement import Movement, MovementCircuit
+from bitloom.ops.movement import Movement
+from bitloom.ops.moving import index_value
+from bitloom.plan import Bus
+from bitloom.run import ExecutorOptions, create_executor
 
 NAMES = [
     "concatenation",
@@ -51,6 +56,32 @@ def test_the_schedule_is_what_happens(example: Example) -> None:
         assert_schedule(example.graph, circuit, folding, seed)
 
 
+@pytest.mark.parametrize("stalls", [False, True])
+def test_one_after_the_other(stalls: bool) -> None:
+    """Widths change between circuits, tensors follow each other, and nothing is lost or out of place."""
+    builder = GraphBuilder("movers", quantized((1, 5, 6, 4), 0.1, 3))
+
+    def add(kind: str, made: tuple[int, ...], *constants: object, **options: object) -> None:
+        names = (f"{kind}{len(builder.nodes)}_{index}" for index in range(len(constants)))
+        values = [index_value(name, each) for name, each in zip(names, constants, strict=True)]
+        builder.add(kind, quantized(made, 0.1, 3), values, **options)
+
+    add("RESIZE_NEAREST_NEIGHBOR", (1, 7, 9, 4), [7, 9])
+    add("PAD", (1, 9, 10, 4), [(0, 0), (1, 1), (1, 0), (0, 0)])
+    add("TRANSPOSE", (1, 10, 9, 4), [0, 2, 1, 3])
+    add("STRIDED_SLICE", (1, 5, 9, 2), [0, 9, 0, 2], [1, -11, 9, 4], [1, -2, 1, 1])
+    add("SQUEEZE", (5, 9, 2))
+    add("TRANSPOSE", (2, 5, 9), [2, 0, 1])
+    add("EXPAND_DIMS", (1, 2, 5, 9), 0)
+    add("MIRROR_PAD", (1, 2, 8, 9), [(0, 0), (0, 0), (2, 1), (0, 0)], mode="REFLECT")
+    graph = builder.graph()
+    inputs = random_inputs(graph, 3, 0)
+    assert_litert_agrees(graph, inputs)
+    model = Model(graph, graph.name)
+    seen = create_executor("pyrtl", model, ExecutorOptions(bus=Bus.STREAM, stalls=stalls, seed=3)).run(inputs)
+    assert_same_tensors(create_executor("numpy", model).run(inputs), seen)
+
+
 @st.composite
 def movements(draw):
     shape = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
@@ -86,7 +117,7 @@ def test_any_movement(movement: Movement) -> None:
 
 
 def test_frames_are_as_small_as_can_be() -> None:
-    rows = MovementCircuit(None, (1, 4, 6, 3), (1, 8, 12, 3), _resize((1, 4, 6, 3), 2, 2)).movement  # type: ignore[arg-type]
+    rows = _resize((1, 4, 6, 3), 2, 2)
     assert (rows.run, rows.reordering(3).frame, rows.reordering(3).repeats) == (3, 6, (2, 2, 2, 2))
     columns = _resize((1, 4, 6, 3), 1, 2)
     assert (columns.reordering(3).frame, columns.reordering(1).frame) == (1, 3)
