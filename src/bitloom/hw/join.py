@@ -1,33 +1,37 @@
 """Elementwise functions of several streams: their beats are taken together, and a free-running pipeline follows.
 
 ```
-   x ──▶ [FIFO] ──┐
+   x ──▶ [beat] ──┐
                   ├─ all there, and room? ──▶ pipeline, `latency` cycles ──▶ [FIFO] ──▶ out
-   y ──▶ [FIFO] ──┘        │                                                    │
+   y ──▶ [beat] ──┘        │                                                    │
                            └────────────────── credits ◀────────────────────────┘
 ```
 
-With one stream there is nothing to wait for, and no FIFO in front.
+A beat of each stream is held, so that no stream's `ready` looks at another's `valid`. With one stream there is nothing
+to wait for, and nothing in front.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pyrtl import Const, WireVector, concat_list
+from pyrtl import Const, Register, WireVector, concat_list, select
 
 from bitloom.arith import IntType
-from bitloom.hw.fifo import credit_fifo, fifo
+from bitloom.hw.fifo import credit_fifo
 from bitloom.hw.memory import field, pack_words, registered_rom
-from bitloom.hw.registers import delayed, delayed_flag, named, wrapping_counter
+from bitloom.hw.registers import delayed, delayed_flag, follow, named, state, wrapping_counter
 from bitloom.hw.stream import Stream, StreamType
 
 Int64Array = npt.NDArray[np.int64]
 
-INPUT_DEPTH = 2
-"""Beats of each stream that wait for the others."""
+HELD_BEATS = 1
+"""Of each stream, while it waits for the others, where there are several."""
 _AROUND_PIPELINE = 2  # Cycles in which a beat's room is reserved, filled and given back, besides the pipeline's.
 
 
@@ -66,33 +70,51 @@ def join(
     >>> simulate_stream([[1, -8, 7]], source, sink).tensors.tolist()
     [[-1, 8, -7]]
     """
-    if len(streams) > 1:
-        streams = [fifo(f"{name}_input{index}", stream, INPUT_DEPTH, reset) for index, stream in enumerate(streams)]
-    ready_all = streams[0].valid
-    for stream in streams[1:]:
-        ready_all = ready_all & stream.valid
     taken = WireVector(1, f"{name}_taken")
-    lanes = compute([stream.data for stream in streams], taken)
+    first = streams[0]
+    if len(streams) == 1:
+        data, present, last = [first.data], first.valid, first.last
+    else:
+        beats = [_held(f"{name}_input{index}", stream, taken, reset) for index, stream in enumerate(streams)]
+        data, last = [beat.data for beat in beats], beats[0].last
+        present = functools.reduce(operator.and_, [beat.full for beat in beats])
     buffer = credit_fifo(
         f"{name}_output",
         made,
         1 << (latency + _AROUND_PIPELINE - 1).bit_length(),
         push=delayed_flag(taken, latency, f"{name}_push", reset),
-        data=concat_list(list(lanes)),
-        last=delayed(streams[0].last, latency, f"{name}_push_last"),
+        data=concat_list(list(compute(data, taken))),
+        last=delayed(last, latency, f"{name}_push_last"),
         reserved=taken,
         reset=reset,
     )
     room = named(buffer.room_for(1), f"{name}_room")
-    for index, stream in enumerate(streams):
-        # A stream's `ready` never looks at its own `valid`.
-        others = [other.valid for position, other in enumerate(streams) if position != index]
-        ready = room
-        for valid in others:
-            ready = ready & valid
-        stream.accept(ready)
-    taken <<= ready_all & room
+    taken <<= present & room
+    if len(streams) == 1:
+        first.accept(room)
     return buffer.output
+
+
+@dataclass(frozen=True, eq=False)
+class _Beat:
+    """A held beat."""
+
+    data: WireVector
+    last: WireVector
+    full: WireVector
+
+
+def _held(name: str, stream: Stream, taken: WireVector, reset: WireVector) -> _Beat:
+    """Hold a beat until it is taken; the next one may come in the same cycle."""
+    full = state(f"{name}_full", 1)
+    ready = named(~full | taken, f"{name}_ready")
+    stream.accept(ready)
+    arrives = named(stream.valid & ready, f"{name}_arrives")
+    follow(full, arrives | (full & ~taken), reset)
+    data, last = Register(stream.type.bits, f"{name}_beat"), Register(1, f"{name}_beat_last")
+    data.next <<= select(arrives, stream.data, data)
+    last.next <<= select(arrives, stream.last, last)
+    return _Beat(data, last, full)
 
 
 def lookup_terms(name: str, data: WireVector, element: IntType, table: Int64Array, bits: int) -> list[WireVector]:

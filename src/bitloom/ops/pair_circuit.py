@@ -14,6 +14,7 @@ from pyrtl import WireVector
 from bitloom.arith import Interval, IntType
 from bitloom.arith.slopes import Slopes
 from bitloom.arith.table_sum import TableSum
+from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.join import constant_terms, join, join_latency, lookup_terms, period
 from bitloom.hw.lookup import LATENCY as LOOKUP_LATENCY
 from bitloom.hw.pairs import (
@@ -33,6 +34,8 @@ Int64Array = npt.NDArray[np.int64]
 
 _MOST_LANES = 64
 _WORDS = 256
+# Yosys weighs 64 bits of a constant memory against one of the 129 parts of a block memory's cost.
+_XC7_BITS_IN_LOGIC = 129 * 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,20 +153,28 @@ class PairCircuit(StreamingCircuit):
     def terms_estimate(self, folding: Folding, position: int, table: Int64Array, bits: int) -> Estimate:
         """The memory of one operand's terms."""
         if self.operands[position].is_constant:
-            words, width = period(self.constant_beats(folding, table)), bits * folding.simd
-            if words == 1:
-                return Estimate(cycles=0)
+            words = period(self.constant_beats(folding, table))
+            blocks, logic = table_cost(words, bits * folding.simd, folding.fabric) if words > 1 else (0, 0)
             return Estimate(
                 cycles=0,
-                memory_bits=words * width,
-                ram_blocks=rom_blocks(words, width, folding.fabric),
-                logic=rom_logic(words, width) + 2 * words.bit_length(),
+                memory_bits=words * bits * folding.simd if words > 1 else 0,
+                ram_blocks=blocks,
+                logic=logic + 2 * words.bit_length(),
             )
+        blocks, logic = table_cost(_WORDS, bits, folding.fabric)
         return Estimate(
             cycles=0,
             memory_bits=_WORDS * bits * folding.simd,
-            ram_blocks=rom_blocks(_WORDS, bits, folding.fabric) * folding.simd,
+            ram_blocks=blocks * folding.simd,
+            logic=logic * folding.simd,
         )
+
+
+def table_cost(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
+    """Block memories and look-up tables of a table as synthesis makes it: on 7 Series small ones are never blocks."""
+    if fabric is XC7 and words * bits <= _XC7_BITS_IN_LOGIC:
+        return 0, 6 * bits * -(-words // _WORDS) if words > _WORDS // 4 else bits
+    return rom_blocks(words, bits, fabric), rom_logic(words, bits)
 
 
 def every_term(
@@ -318,11 +329,12 @@ class SingleTableCircuit(PairCircuit):
 
     def pipeline_estimate(self, folding: Folding) -> Estimate:
         """A memory in each lane."""
-        words = _WORDS * self.output.bits
+        blocks, logic = table_cost(_WORDS, self.output.bits, folding.fabric)
         return Estimate(
             cycles=0,
-            memory_bits=words * folding.simd,
-            ram_blocks=rom_blocks(_WORDS, self.output.bits, folding.fabric) * folding.simd,
+            memory_bits=_WORDS * self.output.bits * folding.simd,
+            ram_blocks=blocks * folding.simd,
+            logic=logic * folding.simd,
         )
 
     def compute(
