@@ -92,10 +92,10 @@ def rom_size(words: int, bits: int, fabric: Fabric = XC7) -> tuple[int, int]:
 def rom_parts(words: int, bits: int) -> tuple[int, ...]:
     """The words of each memory into which a deep one is cut, all but the last a power of two.
 
-    The depth of a memory is rounded up to a power of two. Where that wastes more block memory than a multiplexer
-    costs, the rest becomes a memory of its own.
+    The depth of a memory is rounded up to a power of two. Where that wastes more than a multiplexer costs, the rest
+    becomes a memory of its own.
 
-    >>> rom_parts(1000, 8), rom_parts(2304, 32)
+    >>> rom_parts(1000, 36), rom_parts(2304, 32)
     ((1000,), (2048, 256))
     """
     first = 1 << max(words - 1, 1).bit_length() - 1
@@ -106,7 +106,7 @@ def rom_parts(words: int, bits: int) -> tuple[int, ...]:
     blocks, logic = sum(size[0] for size in sizes), sum(size[1] for size in sizes) + (len(cut) - 1) * bits
     whole_blocks, whole_logic = _part_size(words, bits, XC7)
     saved = _LOGIC_PER_BLOCK * (whole_blocks - blocks) + whole_logic - logic
-    return cut if saved > 0 and whole_blocks > blocks else (words,)
+    return cut if saved > 0 else (words,)
 
 
 def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
@@ -114,7 +114,9 @@ def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
     depth = 1 << (words - 1).bit_length()
     blocks = fabric.ram_blocks(depth, bits)
     if depth * bits <= 64 * _LOGIC_PER_BLOCK * blocks:
-        return 0, -(-words // 64) * bits
+        # A table holds 64 words of a bit, and up to four meet in multiplexers beside them (UG474, figure 2-20). Beyond
+        # that, and in depths between, multiplexers are tables too.
+        return 0, bits * (-(-words // 64) if depth <= 128 or words == 256 else -(-3 * words // 128) + (depth == 256))
     return blocks, 0
 
 
