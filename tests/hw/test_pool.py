@@ -85,7 +85,8 @@ def average_finish(shape: PoolShape) -> tuple[Finish, np.ndarray]:
     column_counts, column_classes = np.unique(columns, return_inverse=True)
     positions = Positions(tuple(row_classes.tolist()), tuple(column_classes.tolist()), window.blocks)
     divisors = np.repeat(
-        [row_counts[r] * column_counts[min(c, len(column_counts) - 1)] for r, c in positions.groups], window.lanes
+        [row_counts[r] * column_counts[min(c, len(column_counts) - 1)] for r, c in positions.groups],
+        shape.reduction.result_lanes,
     )
     low, high = -128 * divisors, 127 * divisors
     narrowed = narrow(Division.by(*divisors.tolist()), low, high, 0, Interval(-128, 127))
@@ -98,6 +99,8 @@ PADDED = (
     PoolShape(WindowShape(4, 6, 1, (3, 2), (1, 2), padding=(1, 1, 0, 0), block=1, lanes=1), images=3),
     PoolShape(WindowShape(3, 3, 2, (4, 4), (1, 1), padding=(1, 2, 1, 2), block=1, lanes=1)),
     PoolShape(WindowShape(5, 7, 2, (1, 2), (2, 3), block=2, lanes=2)),
+    PoolShape(WindowShape(4, 5, 8, (3, 3), (1, 1), padding=(1, 1, 1, 1), block=4, lanes=4), images=2, results=1),
+    PoolShape(WindowShape(4, 5, 4, (2, 1), (2, 1), block=4, lanes=4), results=2),
 )
 
 

@@ -84,6 +84,8 @@ SHAPES = (
     ReduceShape(2, 1, 6, 2),
     ReduceShape(2, 1, 40, 1),
     ReduceShape(7, 1, 1, 1),
+    ReduceShape(4, 5, 6, 6, results=2),
+    ReduceShape(5, 4, 4, 4, results=1),
 )
 
 
@@ -171,6 +173,9 @@ def test_lanes_that_do_not_divide_are_refused():
         ReduceShape(1, 3, 6, 4)
     with pytest.raises(HardwareError, match="2 lanes"):
         ReduceShape(1, 3, 1, 2)
+    for outer, reduced_size, inner, lanes, results in [(1, 9, 8, 4, 2), (1, 9, 4, 4, 3), (1, 3, 4, 4, 1)]:
+        with pytest.raises(HardwareError, match="keep up"):
+            ReduceShape(outer, reduced_size, inner, lanes, results)
     shape = ReduceShape(1, 4, 6, 3)
     with pytest.raises(HardwareError, match="carries"):
         build_between(

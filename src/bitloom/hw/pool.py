@@ -33,10 +33,12 @@ class PoolShape:
     Attributes:
         window: over one image; blocks as wide as its lanes, so that all taps of some channels come together.
         images: per tensor.
+        results: results finished per cycle; see `bitloom.hw.reduce.ReduceShape`.
     """
 
     window: WindowShape
     images: int = 1
+    results: int = 0
 
     def __post_init__(self) -> None:
         if self.window.block != self.window.lanes or self.window.repeats != 1 or self.window.beat_taps != 1:
@@ -47,7 +49,7 @@ class PoolShape:
         """The windows' taps, reduced."""
         window = self.window
         outer = self.images * window.out_height * window.out_width * window.blocks
-        return ReduceShape(outer, window.kernel[0] * window.kernel[1], window.lanes, window.lanes)
+        return ReduceShape(outer, window.kernel[0] * window.kernel[1], window.lanes, window.lanes, self.results)
 
     @property
     def cycles(self) -> int:
@@ -62,13 +64,13 @@ class PoolShape:
         """What the unit gives."""
         window = self.window
         pixels = self.images * window.out_height * window.out_width
-        return StreamType(element, window.channels, pixels, window.lanes)
+        return StreamType(element, window.channels, pixels, self.reduction.result_lanes)
 
     def needed_beats(self) -> npt.NDArray[np.int64]:
         """For each output beat, how many input beats must have been taken before it can leave."""
         last_taps = self.window.needed_beats()[self.reduction.reduced - 1 :: self.reduction.reduced]
         before = np.arange(self.images)[:, None] * self.window.image_words
-        return (before + last_taps).reshape(-1)
+        return np.repeat(before + last_taps, self.reduction.serial_beats)
 
     def latency(self, finish: Finish) -> int:
         """Cycles from taking the last needed beat until the result's beat is offered."""

@@ -34,6 +34,7 @@ from bitloom.hw.loop_nest import by_position
 from bitloom.hw.registers import delayed, delayed_flag, named, signed_sum, wrapping_counter
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.rescale import RescaleConstants, clamp, rescale
+from bitloom.hw.serialize import serialize
 from bitloom.hw.stream import Stream, StreamType
 
 
@@ -57,18 +58,25 @@ class ReduceShape:
         reduced: elements of one result.
         inner: results along the axes behind.
         lanes: elements per beat; divides `inner`, or `reduced` where `inner` is 1.
+        results: results finished per cycle, 0 for all of a beat. Fewer of them share what finishes them, where beats
+            are as wide as `inner` and a result has beats enough.
     """
 
     outer: int
     reduced: int
     inner: int
     lanes: int = 1
+    results: int = 0
 
     def __post_init__(self) -> None:
         if min(self.outer, self.reduced, self.inner, self.lanes) < 1 or self.along % self.lanes:
             raise HardwareError(
                 f"{self.lanes} lanes for a reduction of ({self.outer}, {self.reduced}, {self.inner}) elements"
             )
+        if self.serial_beats > 1 and (
+            self.words > 1 or self.reduced_lanes % self.results or self.serial_beats > self.steps
+        ):
+            raise HardwareError(f"{self.results} results per cycle do not keep up with {self}")
 
     @property
     def along(self) -> int:
@@ -86,9 +94,19 @@ class ReduceShape:
         return self.reduced if self.inner > 1 else self.reduced // self.lanes
 
     @property
+    def reduced_lanes(self) -> int:
+        """Results that are there together."""
+        return self.lanes if self.inner > 1 else 1
+
+    @property
     def result_lanes(self) -> int:
         """Results per output beat."""
-        return self.lanes if self.inner > 1 else 1
+        return self.results or self.reduced_lanes
+
+    @property
+    def serial_beats(self) -> int:
+        """Output beats of the results that are there together."""
+        return -(-self.reduced_lanes // self.result_lanes)
 
     @property
     def tree_levels(self) -> int:
@@ -113,7 +131,7 @@ class ReduceShape:
     def results_within(self, cycles: int) -> int:
         """The most output beats that begin in so many consecutive cycles."""
         periods, rest = divmod(cycles, self.steps * self.words)
-        return periods * self.words + min(rest, self.words)
+        return (periods * self.words + min(rest, self.words)) * self.serial_beats
 
 
 @dataclass(frozen=True)
@@ -171,12 +189,13 @@ class Finish:
 
 
 def reduce_latency(shape: ReduceShape, finish: Finish) -> int:
-    """Cycles from taking a result's last beat until it is offered.
+    """Cycles from taking a result's last beat until it is offered, with those that leave before it.
 
     >>> reduce_latency(ReduceShape(outer=1, reduced=9, inner=4, lanes=2), Finish(IntType(8)))
     2
     """
-    return shape.tree_levels + finish.latency + 2
+    serial = shape.serial_beats if shape.serial_beats > 1 else 0
+    return shape.tree_levels + serial + finish.latency + 2
 
 
 def reduce_fifo_depth(shape: ReduceShape, finish: Finish) -> int:
@@ -242,19 +261,35 @@ def reduce(
         valid=begun,
     )
     group = delayed(_group(name, finish.positions, final, reset), levels, f"{name}_group")
-    results = _finished(name, values, group, finish)
-    latency = levels + finish.latency
+    done = delayed_flag(final, levels, f"{name}_done", reset)
+    if shape.serial_beats > 1:
+        # Constants belong to all results that are there together.
+        held_group = Register(group.bitwidth, f"{name}_held_group")
+        held_group.next <<= select(done, group, held_group)
+        sequence = serialize(
+            f"{name}_results",
+            values,
+            done,
+            reset,
+            results=shape.result_lanes,
+            block_beats=shape.serial_beats,
+            blocks=1,
+            rows=shape.outer,
+        )
+        values, group, emit, ends = sequence.values, held_group, sequence.emit, sequence.ends
+    else:
+        emit, ends = done, delayed_flag(final & last_outer & row_end, levels, f"{name}_ends", reset)
     buffer = credit_fifo(
         f"{name}_output",
         shape.output_type(finish.output),
         reduce_fifo_depth(shape, finish),
-        push=delayed_flag(final, latency, f"{name}_push", reset),
-        data=concat_list(results),
-        last=delayed_flag(final & last_outer & row_end, latency, f"{name}_push_last", reset),
-        reserved=final,
+        push=delayed_flag(emit, finish.latency, f"{name}_push", reset),
+        data=concat_list(_finished(name, values, group, finish)),
+        last=delayed_flag(ends, finish.latency, f"{name}_push_last", reset),
+        reserved=select(final, Const(shape.serial_beats), Const(0, shape.serial_beats.bit_length())),
         reset=reset,
     )
-    ready = named(~last_step | buffer.room_for(1), f"{name}_in_ready")
+    ready = named(~last_step | buffer.room_for(shape.serial_beats), f"{name}_in_ready")
     stream.accept(ready)
     accepted <<= stream.valid & ready
     return buffer.output

@@ -63,25 +63,34 @@ class PoolCircuit(StreamingCircuit):
         """Lanes that divide the channels; the rescale with slices or without."""
         for lanes in range(1, min(self.channels, _MOST_LANES) + 1):
             if self.channels % lanes == 0:
-                yield Folding(simd=lanes, results=lanes, rescale_in_logic=True)
+                results = self._least_results(lanes)
+                yield Folding(simd=lanes, results=results, rescale_in_logic=True)
                 if RescaledLane.of(self._constants, Folding()).slices:
-                    yield Folding(simd=lanes, results=lanes)
+                    yield Folding(simd=lanes, results=results)
+
+    def _least_results(self, lanes: int) -> int:
+        """As few rescale units as keep up with a window's taps; all lanes where nothing is rescaled."""
+        taps = len(self.axes[0].live) * len(self.axes[1].live)
+        if self._constants is None:
+            return lanes
+        return next(results for results in range(1, lanes + 1) if lanes % results == 0 and lanes // results <= taps)
 
     def estimate(self, folding: Folding) -> Estimate:
         """One cycle per tap, or per input beat if those are more."""
-        shape, lanes = self._shape(folding), folding.simd
-        line = self.element.bits * lanes
+        shape, results = self._shape(folding), folding.results
+        line, result = self.element.bits * folding.simd, self.element.bits * results
         rescaled = RescaledLane.of(self._constants, folding)
         blocks, kept = ram_size(shape.window.depth, line, folding.fabric)
-        _, waiting = ram_size(reduce_fifo_depth(shape.reduction, self._finish(folding)), line, registered=False)
+        _, waiting = ram_size(reduce_fifo_depth(shape.reduction, self._finish(folding)), result, registered=False)
         # The counters of a window, and the choice between an element and padding.
         logic = kept + waiting + 75 + line // 2
         logic += stage_logic(shape.reduction, self._sums.signed_bits, self.operator.reduction)
+        logic += results * self._sums.signed_bits * -(-(shape.reduction.serial_beats - 1) // 3)
         return Estimate(
             cycles=shape.cycles,
-            other_multipliers=lanes * rescaled.slices,
+            other_multipliers=results * rescaled.slices,
             ram_blocks=blocks,
-            logic=logic + lanes * rescaled.logic,
+            logic=logic + results * rescaled.logic,
         )
 
     def facts(self) -> Mapping[str, int]:
@@ -121,7 +130,7 @@ class PoolCircuit(StreamingCircuit):
             block=folding.simd,
             lanes=folding.simd,
         )
-        return PoolShape(window, self.images)
+        return PoolShape(window, self.images, folding.results)
 
     @cached_property
     def _classes(self) -> tuple[Positions, tuple[int, ...]]:
@@ -147,12 +156,12 @@ class PoolCircuit(StreamingCircuit):
         return _division(self.operator, self.element, self._classes[1])
 
     def _finish(self, folding: Folding) -> Finish:
-        clamp, lanes = self.operator.activation, folding.simd
+        clamp, results = self.operator.activation, folding.results
         if self._constants is not None:
             positions, counts = self._classes
-            by_place = replace(positions, beats=self.channels // lanes) if len(counts) > 1 else None
+            by_place = replace(positions, beats=self.channels // folding.simd) if len(counts) > 1 else None
             # The constants of a group are those of all lanes of a beat.
-            constants = self._constants.of_channels([group for group in range(len(counts)) for _ in range(lanes)])
+            constants = self._constants.of_channels([group for group in range(len(counts)) for _ in range(results)])
             return Finish(self.element, None, constants, folding.rescale_in_logic, folding.fabric, by_place)
         whole = Interval(self.element.minimum, self.element.maximum)
         return Finish(self.element, bounds=None if clamp == whole else clamp)

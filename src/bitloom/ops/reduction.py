@@ -223,8 +223,8 @@ def stage_logic(shape: ReduceShape, bits: int, reduction: Reduction) -> int:
 
     Fitted to Yosys 0.70 on xc7: an adder is a table per bit, a maximum takes half as many for its comparison.
     """
-    tree = (shape.lanes - shape.result_lanes) * (bits + shape.tree_levels) if shape.inner == 1 else 0
-    tables = tree + shape.result_lanes * bits
+    tree = (shape.lanes - 1) * (bits + shape.tree_levels) if shape.inner == 1 else 0
+    tables = tree + shape.reduced_lanes * bits
     return 30 + (tables if reduction is Reduction.SUM else tables * 7 // 4)
 
 
