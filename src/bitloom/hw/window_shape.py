@@ -97,7 +97,9 @@ class WindowShape(WindowGeometry):
         """Input words to hold so that nothing waits for memory.
 
         While one output row is made, what the next one needs arrives: the kernel's span and a stride. Of a row that is
-        very short, some words more cover the cycles between giving up a word and using its place.
+        very short, some words more cover the cycles between giving up a word and using its place. Only where the next
+        image's first window is less than a stride behind the last one, and input and output take the same time within
+        some percent, or where whole output rows are padding, some cycles an image are lost.
         """
         if self.releases_pixels:
             unit, until = self.pixel_words, (self.read_columns[:, -1] + 1).clip(0, self.width) * self.pixel_words
