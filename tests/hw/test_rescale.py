@@ -39,7 +39,11 @@ def cases_of(constants, lanes, only=None):
     groups = -(-constants.channels // lanes)
     raw_low, raw_high = int((constants.low - constants.bias).min()), int((constants.high - constants.bias).max())
     raws = range(raw_low, raw_high + 1)
-    return [(raw, group) for raw in (raws if only is None else sorted(only & set(raws))) for group in range(groups)]
+    return [
+        (raw, group)
+        for raw in (raws if only is None else sorted(raw for raw in only if raw in raws))
+        for group in range(groups)
+    ]
 
 
 def compare(cases, outputs, constants, reference, zero_point, output, lanes):

@@ -62,7 +62,7 @@ def slices(value_bits: int, multiplier_bits: int, fabric: Fabric) -> int:
     >>> from bitloom.hw.fabric import ECP5
     >>> [slices(*bits, XC7) for bits in ((25, 17), (18, 24), (19, 24), (26, 17))]
     [1, 1, 2, 2]
-    >>> [slices(*bits, ECP5) for bits in ((18, 17), (18, 18))]
+    >>> [slices(*bits, ECP5) for bits in ((18, 17), (17, 18))]
     [1, 2]
     """
     if fits_one_slice(value_bits, multiplier_bits, fabric):
