@@ -40,11 +40,6 @@ def limb_bits(value_bits: int, multiplier_bits: int, fabric: Fabric) -> tuple[in
     return (wide, narrow) if straight <= turned else (narrow, wide)
 
 
-def limbs(bits: int) -> int:
-    """Into how many unsigned limbs of 17 bits an operand is cut, the width that every fabric takes."""
-    return max(1, -(-bits // 17))
-
-
 def fits_one_slice(value_bits: int, multiplier_bits: int, fabric: Fabric) -> bool:
     """Whether a signed value and an unsigned multiplier fit a slice, which takes both as signed."""
     wide, narrow = sorted((value_bits, multiplier_bits + 1), reverse=True)
