@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from typing import Any
 WORK = Path("build") / "benchmarks"
 """Models, builds and outcomes, relative to the folder the benchmark is started in."""
 
+# Of the memory that `os.wait4` reports: macOS counts bytes, others KiB.
+_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -22,10 +26,14 @@ class Ran:
     Attributes:
         text: the command, as a user types it.
         seconds: from start to end, starting Python and reading data included.
+        processor_seconds: of all its threads, and of the programs it ran.
+        peak_bytes: memory that it, or the largest program it ran, had at most.
     """
 
     text: str
     seconds: float
+    processor_seconds: float
+    peak_bytes: int
 
 
 def bitloom(*arguments: object) -> Ran:
@@ -38,12 +46,16 @@ def bitloom(*arguments: object) -> Ran:
     text = shlex.join(["bitloom", *words])
     print(f"$ {text}", flush=True)
     start = time.perf_counter()
-    ended = subprocess.run([sys.executable, "-m", "bitloom", *words], stdout=subprocess.DEVNULL, check=False)
+    started = subprocess.Popen([sys.executable, "-m", "bitloom", *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(started.pid, 0)
+    started.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
-    if ended.returncode not in (0, 1):
-        raise SystemExit(f"{text}: exit status {ended.returncode}")
-    print(f"  {seconds:.1f} s", flush=True)
-    return Ran(text, seconds)
+    if started.returncode not in (0, 1):
+        raise SystemExit(f"{text}: exit status {started.returncode}")
+    peak = usage.ru_maxrss * _PEAK_UNIT
+    busy = usage.ru_utime + usage.ru_stime
+    print(f"  {seconds:.1f} s, {busy:.1f} s of processors, {peak / 1e9:.2f} GB", flush=True)
+    return Ran(text, seconds, busy, peak)
 
 
 def outcome(path: Path) -> dict[str, Any]:

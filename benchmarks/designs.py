@@ -7,9 +7,10 @@ from pathlib import Path
 
 from benchmarks.commands import bitloom, outcome
 from benchmarks.rows import Row
+from benchmarks.synthesis import synthesize as run_synthesis
 
-# Keys of what synthesis reports, their names and units.
-_XC7 = {"lut": "LUT", "ff": "flip-flops", "dsp": "DSP48E1", "bram36": "RAMB36E1"}
+XC7_NAMES = {"lut": "LUT", "ff": "flip-flops", "dsp": "DSP48E1", "bram36": "RAMB36E1"}
+"""Keys of what synthesis reports, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,16 @@ def measure(design: Design, *, synthesize: bool = True, place: bool = True) -> l
     useful = report["totals"]["utilisation"]
     rows.append(design.row("utilisation", "useful multiplier cycles", useful and 100 * useful, "%", built))
     if synthesize:
-        command = f"{built} && {bitloom('synth', design.folder, '--family', 'xc7').text}"
-        used = outcome(design.folder / "report.json")["resources"]["xc7"]["used"]
-        rows += [design.row(key, f"xc7 {name}", used[key], "", command) for key, name in _XC7.items()]
+        ran = run_synthesis(design.folder, "xc7")
+        command, used = f"{built} && {ran.command}", ran.found["used"]
+        rows += [design.row(key, f"xc7 {name}", used[key], "", command) for key, name in XC7_NAMES.items()]
     if synthesize and place:
         # Built for that board: the same folding, with the registers that its multipliers want.
         folder = design.folder.with_name(f"{design.folder.name}-ecp5")
         target = (*design.target, "--board", "ulx3s-85f", "--random", 16)
         for_board = bitloom("build", design.model, "-o", folder, *target).text
-        command = f"{for_board} && {bitloom('synth', folder, '--family', 'ecp5', '--place').text}"
-        fmax = outcome(folder / "report.json")["resources"]["ecp5"]["fmax_mhz"]
+        ran = run_synthesis(folder, "ecp5", place=True)
+        command, fmax = f"{for_board} && {ran.command}", ran.found["fmax_mhz"]
         rows.append(design.row("fmax_mhz", "ECP5-85k clock", fmax, "MHz", command))
         throughput = fmax * 1e6 / report["interval_cycles"]
         rows.append(design.row("inferences", "inferences at that clock", throughput, "1/s", command))

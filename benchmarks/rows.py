@@ -29,6 +29,7 @@ class Row:
         command: that measures it; several are separated by ``&&``.
         wanted: ``at least``, ``at most``, ``less than`` or ``exactly``, and a number; empty if nothing is.
         peer: the same by another system, from `source` of the benchmark.
+        key: by which tables find it; empty where none does.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     command: str
     wanted: str = ""
     peer: str = ""
+    key: str = ""
 
     @property
     def met(self) -> bool | None:
