@@ -27,6 +27,7 @@ CASES = {
     "dilated": WindowShape(7, 7, 1, (3, 2), dilation=(2, 3), padding=(2, 2, 1, 2)),
     "cropped": WindowShape(7, 7, 1, (2, 2), padding=(-2, -1, -1, -2)),
     "whole rows of padding": WindowShape(3, 3, 1, (2, 2), padding=(4, 4, 3, 3)),
+    "padding at first, unread rows at last": WindowShape(6, 2, 2, (1, 1), (4, 1), padding=(1, 0, -1, 0), repeats=2),
     "one row": WindowShape(1, 40, 2, (1, 5), padding=(0, 0, 2, 2), lanes=2),
     "one row, stride beyond the kernel": WindowShape(1, 41, 2, (1, 2), (1, 5)),
     "one column": WindowShape(30, 1, 2, (5, 1), padding=(2, 2, 0, 0)),

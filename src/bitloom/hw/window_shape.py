@@ -202,16 +202,25 @@ class WindowShape(WindowGeometry):
         given_up = self.held_from[np.searchsorted(ends, reads, side="right")]
         return self.capacity + images * self.image_words + given_up
 
+    def _surely_taken(self, needs: Int64Array) -> Int64Array:
+        """Input beats that must have been taken after each of some needs, counted from the image's start.
+
+        Negative before the image's first read: what no window read of the image before may still have to come.
+        """
+        taken = np.maximum.accumulate(needs)
+        return np.where(taken > 0, taken, taken[-1] - self.image_words)
+
     @cached_property
     def ahead(self) -> int:
-        """How many words beyond those that must have arrived a read can wait for."""
+        """How many words beyond those that must have been taken a read can wait for."""
         needs = self._needs().reshape(-1)
-        arrived = np.maximum.accumulate(needs)
-        before = np.maximum(np.append(0, arrived[:-1]), arrived[-1] - self.image_words)
+        taken = self._surely_taken(needs)
+        before = np.append(taken[-1] - self.image_words, taken[:-1])
         return int((needs - before)[needs > 0].max(initial=1))
 
     @cached_property
     def behind(self) -> int:
-        """How many words beyond those that must have arrived can be given up."""
-        arrived = np.maximum.accumulate(self._needs().reshape(len(self.releases), -1).max(axis=1))
-        return int(max(0, (np.append(self.held_from[1:], self.image_words + self.held_from[0]) - arrived).max()))
+        """How many words beyond those that must have been taken can be given up."""
+        taken = self._surely_taken(self._needs().reshape(len(self.releases), -1).max(axis=1))
+        given_up = np.append(self.held_from[1:], self.image_words + self.held_from[0])
+        return int(max(0, (given_up - taken).max()))
