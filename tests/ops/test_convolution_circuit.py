@@ -119,6 +119,17 @@ def test_a_beat_leaves_when_what_the_schedule_says_has_come(name: str, choice: i
             left += simulation.inspect("sink_valid")
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_foldings_reach_from_one_multiplier_to_an_array_that_waits_for_nothing(name: str) -> None:
+    circuit, _ = layer_of(name)
+    estimates = [circuit.estimate(folding) for folding in circuit.foldings()]
+    images = LAYERS[name].graph.value("x").type.shape
+    pixels, outputs = circuit.output_type(Folding()).rows, circuit.output_type(Folding()).row
+    assert max(estimate.cycles for estimate in estimates) == pixels * outputs * circuit.terms.depth
+    assert min(estimate.multipliers for estimate in estimates) == 1
+    assert min(estimate.cycles for estimate in estimates) <= 4 * max(pixels, images[0] * images[1] * images[2])
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_gates_are_the_circuit(tmp_path, packed: bool) -> None:
     circuit, numpy = layer_of("padded")

@@ -132,7 +132,7 @@ class ConvolutionCircuit(StreamingCircuit):
             logic += _CONVERSION_LOGIC + self._shape(folding).input_type(self.terms.element).bits
         return replace(
             array,
-            cycles=feed.cycles if self._has_window else array.cycles,
+            cycles=feed.cycles,
             ram_blocks=array.ram_blocks + blocks,
             logic=array.logic + logic,
         )
@@ -201,12 +201,12 @@ class ConvolutionCircuit(StreamingCircuit):
     def _feed(self, pe: int, simd: int) -> Feed:
         """The fastest way to feed a folding, and of those that are no slower than the array the simplest."""
         parallel = self._parallel(pe)
-        if not self._has_window:
-            return Feed(0, _Reading(0, Taps.ONE, simd * parallel, converted=False), replayed=False)
         folds = self._folds(pe // parallel, parallel)
+        array = self._pixels * folds * -(-self._depth // simd)
+        if not self._has_window:
+            return Feed(array, _Reading(0, Taps.ONE, simd * parallel, converted=False), replayed=False)
         blocks = self.groups // parallel
         windows, passes = self._pixels * blocks, folds // blocks
-        array = self._pixels * folds * -(-self._depth // simd)
         image = self._batch * self._height * self._width * self._channels
         feeds = []
         for reading in self._readings(simd, parallel):
