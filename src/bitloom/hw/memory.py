@@ -114,8 +114,9 @@ def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
     depth = 1 << (words - 1).bit_length()
     blocks = fabric.ram_blocks(depth, bits)
     if depth * bits <= 64 * _LOGIC_PER_BLOCK * blocks:
-        # A table holds 64 words of a bit, and up to four meet in multiplexers beside them (UG474, figure 2-20). Beyond
-        # that, and in depths between, multiplexers are tables too.
+        # Of few words many bits are equal. A table holds 64 words of a bit, and up to four meet in multiplexers beside
+        # them (UG474, figure 2-20). Beyond that, and in depths between, multiplexers are tables too.
+        bits = min(bits, 1 << min(words, 30))
         return 0, bits * (-(-words // 64) if depth <= 128 or words == 256 else -(-3 * words // 128) + (depth == 256))
     return blocks, 0
 

@@ -36,7 +36,7 @@ from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
 from bitloom.ops.schedule import Schedule, converted
 
 # Look-up tables of a window's counters and addresses, and of a width conversion's; and per bit of each.
-_WINDOW_LOGIC, _CONVERSION_LOGIC = 150, 20
+_WINDOW_LOGIC, _CONVERSION_LOGIC = 110, 20
 # Ways to read a window, the simplest first.
 _WAYS = (Taps.ONE, Taps.COLUMN, Taps.ALL)
 
@@ -146,8 +146,8 @@ class ConvolutionCircuit(StreamingCircuit):
         if windows.taps is Taps.ALL and windows.pixel_words > 1:
             _, passed = ram_size(windows.pixel_words, word * windows.banks, registered=False)
             logic += passed * (windows.span[1] - 1)
-        # Padding takes a table a bit, turning banks so that the top row comes first some more.
-        turned = 1 + (windows.banks > 1) * -(-windows.banks // 3)
+        # Padding takes a table a bit, or turning banks so that the top row comes first: one for three inputs.
+        turned = max(1, -(-(windows.banks - 1) // 3))
         return blocks, _WINDOW_LOGIC + logic + turned * word * windows.banks
 
     def facts(self) -> Mapping[str, int]:
@@ -226,12 +226,13 @@ class ConvolutionCircuit(StreamingCircuit):
         return self._batch * height * ((width - 1) * self.geometry.strides[1] + span - width)
 
     def _readings(self, simd: int, parallel: int) -> list[_Reading]:
-        """The ways to read windows in beats of so many inputs: all that need no conversion, and the best that does."""
+        """The ways to read windows in beats of so many inputs: all that need no conversion, the best that do."""
         if (found := self._known_readings.get((simd, parallel))) is None:
             possible = list(self._possible_readings(simd, parallel))
             found = [reading for reading in possible if not reading.converted]
-            cut = [reading for reading in possible if reading.converted]
-            found += sorted(cut, key=lambda reading: (reading.beats, *reading.preference))[:1]
+            for taps in _WAYS:
+                cut = [reading for reading in possible if reading.converted and reading.taps is taps]
+                found += sorted(cut, key=lambda reading: (reading.beats, reading.lanes))[:1]
             self._known_readings[simd, parallel] = found
         return found
 
