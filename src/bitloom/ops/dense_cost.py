@@ -59,7 +59,7 @@ class DenseCost:
 
         Cycles and multiplier slices are exact. Block memories are counted as Yosys takes them. Look-up tables are the
         sum of the parts in `_memories` and `_logic`, whose constants were fitted to Yosys 0.70 on xc7: eleven units of
-        275 to 3029 tables were estimated within 25 %, eight of them within 15 %.
+        275 to 3029 tables were estimated within 25 %, eight of them within 16 %.
         """
         blocks, logic = self._memories(shape)
         slices = 0 if shape.rescale_in_logic else shape.results * self._rescale(shape).slices
