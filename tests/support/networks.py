@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
-from models import GraphBuilder, quantized
+from models import GraphBuilder, quantized, single
 
 from bitloom.arith import IntType
-from bitloom.ir import Graph, TensorType, Value
+from bitloom.ir import Graph, Quantization, TensorType, Value
 
 
 class BranchingBuilder(GraphBuilder):
@@ -36,6 +36,25 @@ class BranchingBuilder(GraphBuilder):
         known = list(self.values)
         self.add(kind, made, others, **attributes)
         self.values = [*known, self.last]
+
+    def convolution(self, channels: int, kernel: int, rng: np.random.Generator, *, stride: int = 1) -> None:
+        """Append a CONV_2D of random weights, padded so that a stride of 1 keeps the size."""
+        position, x = len(self.nodes), self.last.type
+        weight_scale, x_scale = single(0.01), x.required_quantization.scale
+        shape = (channels, kernel, kernel, x.shape[-1])
+        weights = Value(f"w{position}", quantized(shape, weight_scale, 0), rng.integers(-127, 128, shape))
+        bias_type = TensorType((channels,), IntType(32), Quantization((single(x_scale * weight_scale),), (0,)))
+        bias = Value(f"b{position}", bias_type, rng.integers(-2000, 2000, channels))
+        size = tuple(-(-length // stride) for length in x.shape[1:3])
+        spread = x_scale * weight_scale * 74 * 73 * (kernel**2 * x.shape[-1]) ** 0.5
+        made = quantized((1, *size, channels), 3 * spread / 127, int(rng.integers(-20, 20)))
+        strides = {"stride_h": stride, "stride_w": stride, "dilation_h_factor": 1, "dilation_w_factor": 1}
+        self.add("CONV_2D", made, [weights, bias], padding="SAME", fused_activation_function="RELU", **strides)
+
+    def addition(self, other: Value) -> None:
+        """Append an ADD of the last result and another."""
+        made = replace(self.last.type, quantization=Quantization((single(0.05),), (-11,)))
+        self.join("ADD", made, other, fused_activation_function="NONE", pot_scale_int16=False)
 
     def concatenation(self, axis: int, *others: Value) -> None:
         """Append a CONCATENATION of the last result and others along an axis."""
@@ -183,9 +202,35 @@ def joined_rows() -> Graph:
     return network.graph()
 
 
+def residual() -> Graph:
+    """Two convolutions, and their input added to their result."""
+    rng, network = np.random.default_rng(7), builder("residual", 1, 5, 4, 2)
+    network.convolution(3, 1, rng)
+    shared = network.last
+    network.convolution(4, 3, rng)
+    network.convolution(3, 3, rng)
+    network.addition(shared)
+    return network.graph()
+
+
+def residual_with_a_stride() -> Graph:
+    """A convolution in each branch, both of stride 2, and an addition of an image to itself behind."""
+    rng, network = np.random.default_rng(8), builder("residual_with_a_stride", 1, 6, 5, 2)
+    network.convolution(4, 3, rng, stride=2)
+    network.convolution(3, 3, rng)
+    long = network.last
+    network.go_back_to(network.x)
+    network.convolution(3, 1, rng, stride=2)
+    network.addition(long)
+    network.addition(network.last)
+    return network.graph()
+
+
 JOINING = {
     make.__name__: make
     for make in (
+        residual,
+        residual_with_a_stride,
         joined_behind_a_whole_tensor,
         joined_in_turn,
         joined_twice,

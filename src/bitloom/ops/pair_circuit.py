@@ -15,7 +15,7 @@ from bitloom.arith import Interval, IntType
 from bitloom.arith.slopes import Slopes
 from bitloom.arith.table_sum import TableSum
 from bitloom.hw.fabric import XC7, Fabric
-from bitloom.hw.join import constant_terms, join, join_latency, lookup_terms, period
+from bitloom.hw.join import HELD_BEATS, constant_terms, join, join_latency, lookup_terms, period
 from bitloom.hw.lookup import LATENCY as LOOKUP_LATENCY
 from bitloom.hw.pairs import (
     PRODUCT_LATENCY,
@@ -98,7 +98,8 @@ class PairCircuit(StreamingCircuit):
         made = self.output_type(folding)
         latency = join_latency(len(self.broadcasts), self.pipeline)
         longest = max(broadcast.latency for broadcast in self.broadcasts)
-        return Schedule(tuple(broadcast.needed(made) for broadcast in self.broadcasts), latency + longest)
+        held = HELD_BEATS if len(self.broadcasts) > 1 else 0
+        return Schedule(tuple(broadcast.needed(made) for broadcast in self.broadcasts), latency + longest, held)
 
     def estimate(self, folding: Folding) -> Estimate:
         """What the pipeline takes, and the memories of repeated operands."""

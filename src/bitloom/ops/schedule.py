@@ -26,10 +26,12 @@ class Schedule:
         needed: for each stream operand, int64, shape (beats of the result,): beats of the operand, counted from the
             start of the tensor, that must have been taken before the beat can leave. Never decreasing.
         latency: cycles from taking the last needed beat until the result's beat is offered.
+        held: beats of each operand that the circuit takes and keeps until the others' have come.
     """
 
     needed: tuple[Beats, ...]
     latency: int
+    held: int = 0
 
 
 def elementwise(sources: Sequence[StreamType], target: StreamType, latency: int) -> Schedule:

@@ -12,7 +12,7 @@ the last of N must have entered the FIFO, of which k have left: a FIFO that hold
 block, and one that holds less blocks under any timing (a network of circuits that wait for data and for room, and
 look at nothing else, blocks always or never: Kahn, "The semantics of a simple language for parallel programming",
 1974; Parks, "Bounded scheduling of process networks", 1995). That is the `least` depth. It is counted from the
-schedules of the circuits, for any wiring: for each value, how many beats of each input of the network it takes.
+schedules of the circuits, for any wiring: for each value, how many beats of each forked value before it it takes.
 
 To keep every circuit busy a FIFO must also hold what arrives while the other branch computes; `depth` adds that, from
 the times at which beats leave the circuits when inputs come evenly spread over the interval.
@@ -23,8 +23,8 @@ from __future__ import annotations
 import numpy as np
 
 from bitloom.hw.width import collects
-from bitloom.ops.schedule import Beats, at_beats, converted
-from bitloom.plan.flow import Arrival, Flow, Step
+from bitloom.ops.schedule import at_beats, converted
+from bitloom.plan.flow import Arrival, Step
 from bitloom.plan.plan import Branch
 
 # Beats by which timing inside circuits can differ from the even spread assumed here.
@@ -45,7 +45,7 @@ def _joined(step: Step, interval: int) -> list[Branch]:
     """The FIFO in front of each operand of a join."""
     found = []
     for position, arrival in enumerate(step.arrivals):
-        least = _least(arrival, step.result)
+        least = _least(arrival, step)
         depth = max(_most_waiting(step, arrival, interval), least)
         if depth > 0:
             depth += _MARGIN
@@ -53,19 +53,24 @@ def _joined(step: Step, interval: int) -> list[Branch]:
     return found
 
 
-def _least(arrival: Arrival, result: Flow) -> int:
-    """The depth without which some beat of the result could never come."""
-    flow = arrival.flow
-    moved = np.maximum(_given(flow, result) - flow.forked, 0)
-    # Beats in front of the join, the one included that collects narrower ones into a wider: it holds as many itself.
-    waiting = converted(moved, arrival.type, flow.type) - np.concatenate([[0], arrival.needed[:-1]])
-    return max(int(waiting.max()) - collects(flow.type, arrival.type), 0)
+def _least(arrival: Arrival, step: Step) -> int:
+    """The depth without which some beat of the result could never come.
 
-
-def _given(flow: Flow, result: Flow) -> Beats:
-    """Beats that a branch can have given when just as much input has come as each beat of the result needs."""
-    counts = [np.searchsorted(beats, result.needed[name], side="right") for name, beats in flow.needed.items()]
-    return np.minimum.reduce(counts).astype(np.int64)
+    Beats that must leave a fork for the sake of the other branches, and that this branch has no use for yet, must find
+    room in it: all of those that its circuits make of them, and that the join does not take yet.
+    """
+    flow, result = arrival.flow, step.result
+    gone = np.concatenate([[0], arrival.needed[:-1]])
+    most = 0
+    for fork, own in flow.needed.items():
+        # The last of the beats that the others need is offered to them while this branch may still refuse it.
+        left = {name: count - (name == fork) for name, count in result.needed.items()}
+        made = np.minimum.reduce([np.searchsorted(flow.needed[name], left[name], side="right") for name in flow.needed])
+        # Some are held by the join itself, and one by what collects narrower beats into it.
+        held = step.held + collects(flow.type, arrival.type)
+        waiting = converted(made, arrival.type, flow.type) - gone - held
+        most = max(most, int(waiting[left[fork] >= at_beats(own, arrival.taken)].max(initial=0)))
+    return most
 
 
 def _most_waiting(step: Step, arrival: Arrival, interval: int) -> int:

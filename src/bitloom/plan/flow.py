@@ -8,7 +8,7 @@ allow, and buffers are as large as needed. Needs hold under any timing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,16 +28,14 @@ class Flow:
 
     Attributes:
         type: of its stream.
-        needed: for each of its beats, int64, shape (beats,), the beats of an input of the network that must have come
-            before; by input.
+        needed: by value that is forked on the way to it, itself included: for each of its beats, int64, shape
+            (beats,), the beats of that value that must have come before.
         times: cycle in which each of its beats is offered, int64, shape (beats,).
-        forked: whether it comes out of a fork, no circuit between that could hold beats.
     """
 
     type: StreamType
     needed: Mapping[str, Beats]
     times: Beats
-    forked: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +66,14 @@ class Step:
         arrivals: by stream operand.
         result: what it gives.
         latency: cycles from taking the last beat that one of its beats needs to giving it.
+        held: beats of each operand that it keeps until the others' have come.
     """
 
     node: Node
     arrivals: tuple[Arrival, ...]
     result: Flow
     latency: int
+    held: int
 
 
 @dataclass(frozen=True)
@@ -115,25 +115,26 @@ def trace(graph: Graph, inputs: tuple[Port, ...], nodes: tuple[NodePlan, ...], i
     planned = {node.node.name: node for node in nodes}
     flows: dict[str, Flow] = {}
     for port in inputs:
-        beats = np.arange(port.type.beats, dtype=np.int64)
-        times = beats * interval // port.type.beats
-        flows[port.value] = Flow(port.type, {port.value: beats + 1}, times, _is_forked(graph, port.value))
+        times = np.arange(port.type.beats, dtype=np.int64) * interval // port.type.beats
+        flows[port.value] = _forked(graph, port.value, Flow(port.type, {}, times))
     steps = []
     for node in graph.nodes:
         plan = planned.get(node.name)
         result = node.outputs[0]
         if plan is None:
-            flow = flows[node.inputs[0]]
-            flows[result] = Flow(flow.type, flow.needed, flow.times, flow.forked or _is_forked(graph, result))
+            flows[result] = _forked(graph, result, flows[node.inputs[0]])
             continue
         steps.append(_step(graph, plan, flows))
         flows[result] = steps[-1].result
     return tuple(steps)
 
 
-def _is_forked(graph: Graph, value: str) -> bool:
+def _forked(graph: Graph, value: str, flow: Flow) -> Flow:
+    """The flow of a value as its readers see it: if there are several, they share its beats."""
     readers = sum(node.inputs.count(value) for node in graph.nodes) + graph.outputs.count(value)
-    return readers > 1
+    if readers < 2:
+        return flow
+    return replace(flow, needed={**flow.needed, value: np.arange(1, flow.type.beats + 1, dtype=np.int64)})
 
 
 def _schedule(graph: Graph, plan: NodePlan) -> Schedule:
@@ -163,5 +164,5 @@ def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
     ready = np.maximum.reduce([at_beats(arrival.flow.times, arrival.taken) for arrival in arrivals]) + schedule.latency
     spread = np.arange(len(ready), dtype=np.int64) * plan.estimate.cycles // len(ready)
     times = np.maximum.accumulate(ready - spread) + spread
-    result = Flow(plan.output_type, needed, times, _is_forked(graph, plan.node.outputs[0]))
-    return Step(plan.node, arrivals, result, schedule.latency)
+    result = _forked(graph, plan.node.outputs[0], Flow(plan.output_type, needed, times))
+    return Step(plan.node, arrivals, result, schedule.latency, schedule.held)
