@@ -20,6 +20,8 @@ extensions = [
     "sphinx.ext.doctest",
     "plain_docstrings",
     "generated_tables",
+    "measured_tables",
+    "report_pictures",
     "api_pages",
     "command_pages",
 ]
@@ -37,12 +39,15 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True}
+# Each name is described once, in the module that defines it, whatever others offer it.
+autodoc_default_options = {"members": True, "ignore-module-all": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 # A dataclass's fields are listed once, in its own description.
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
+# Signatures have the types; what stands in front of a colon behind "Returns" is prose.
+napoleon_use_rtype = False
 napoleon_custom_sections = [("Class attributes", "params_style")]
 
 # Examples in docstrings are run by pytest; those in pages by `sphinx -b doctest`.

@@ -115,33 +115,35 @@ def _software(operator: type[Operator]) -> str:
 
 
 def _hardware(operator: type[Operator]) -> str:
+    """Whether there is a circuit, for how many of the examples, and what the planner says of the others."""
     if operator.float_edge:
         return "edges stay in software" if not has_hardware(operator) else "yes"
     if not has_hardware(operator):
         return "no"
     if issubclass(operator, WiringOperator):
         return "yes, wires only"
-    examples = [example.graph for example in operator.examples()]
-    built = sum(_has_circuit(graph) for graph in examples)
-    return "yes" if built == len(examples) else f"yes, {built} of the {len(examples)} examples"
+    refused = [_refused(example.graph) for example in operator.examples()]
+    reasons = dict.fromkeys(reason for reason in refused if reason)
+    circuits = refused.count("")
+    return "; ".join([f"yes, {circuits} of {len(refused)} examples" if reasons else "yes, all examples", *reasons])
 
 
-def _has_circuit(graph: Graph) -> bool:
-    """Whether the planner takes it; an operator may refuse some of its types."""
+def _refused(graph: Graph) -> str:
+    """Why the planner does not take a network, in its words; empty if it does."""
     try:
         make_plan(split_float_edges(graph).core)
-    except UnsupportedError:
-        return False
-    return True
+    except UnsupportedError as error:
+        return error.what
+    return ""
 
 
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> nodes.table:
-    """A docutils table of texts; a first column of code."""
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, code: bool = True) -> nodes.table:
+    """A docutils table of texts; if wanted with a first column of code."""
     group = nodes.tgroup(cols=len(header))
     group += [nodes.colspec(colwidth=1) for _ in header]
     group += nodes.thead("", _row(header, code=False))
     body = nodes.tbody()
-    body += [_row(row, code=True) for row in rows]
+    body += [_row(row, code=code) for row in rows]
     group += body
     return nodes.table("", group, classes=["colwidths-auto"])
 

@@ -101,6 +101,10 @@ def shortened(signature: str) -> str:
 
 def _process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:  # noqa: ARG001
     lines[:] = converted(lines)
+    if what in ("attribute", "property"):
+        # Napoleon takes what stands in front of a colon in the first line for the attribute's type; of an empty
+        # comment there is nothing to take.
+        lines[:0] = ["..", ""]
 
 
 def _process_signature(
