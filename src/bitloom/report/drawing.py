@@ -9,6 +9,8 @@ from typing import Any
 from bitloom.report import svg
 
 _WIDTH, _HEIGHT, _ACROSS, _DOWN, _EDGE = 250, 34, 300, 58, 12
+# Beside the last column: the arrows around boxes, and what is written beside these.
+_NOTE = 120
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def network_picture(report: Mapping[str, Any]) -> str:
             shapes += _arrow(places[makers[tensor]], places[box["name"]], f"FIFO {depth}" if depth else "")
     for box in boxes:
         shapes += _box(places[box["name"]], box, layers.get(box["name"]))
-    width = 2 * _EDGE + max(place.column for place in places.values()) * _ACROSS + _WIDTH + 60
+    width = 2 * _EDGE + max(place.column for place in places.values()) * _ACROSS + _WIDTH + _NOTE
     height = 2 * _EDGE + max(place.rank for place in places.values()) * _DOWN + _HEIGHT
     return svg.picture(width, height, shapes, label="the network")
 
