@@ -21,8 +21,13 @@ int_types = st.builds(IntType, st.integers(1, 64), st.booleans())
 elements = st.one_of(st.just(IntType(8)), int_types, st.just(FLOAT32))
 shapes = st.lists(st.integers(1, 5), max_size=4).map(tuple)
 intervals = st.tuples(integers, integers).map(lambda ends: Interval(min(ends), max(ends)))
-rescales = st.builds(
-    Rescale, st.lists(st.floats(0, 1e6), min_size=1, max_size=20).map(tuple), st.sampled_from(Rounding)
+# Of 15 bits, a multiplier is less than 2**14.
+rescales = st.sampled_from(Rounding).flatmap(
+    lambda rounding: st.builds(
+        Rescale,
+        st.lists(st.floats(0, 16383 if rounding is Rounding.REDUCED else 1e6), min_size=1, max_size=20).map(tuple),
+        st.just(rounding),
+    )
 )
 
 every_kind = st.builds(
