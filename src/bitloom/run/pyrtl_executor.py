@@ -64,7 +64,7 @@ class PyrtlExecutor(CircuitExecutor):
         sinks = [_Sink(port, inferences) for port in self.circuit.outputs]
         seen: dict[str, list[int]] = {tap.stream: [] for tap in self.circuit.taps}
         cycle, last_move = 0, 0
-        while not all(sink.finished for sink in sinks):
+        while not self._finished(sources, sinks, seen, inferences):
             inputs = dict(self.idle_inputs)
             for source in sources:
                 source.offer(inputs, pause=self._pause())
@@ -79,7 +79,6 @@ class PyrtlExecutor(CircuitExecutor):
             cycle += 1
             if cycle % _CHUNK == 0:
                 self._collect(seen)
-        self._collect(seen)
         beats: dict[str, Any] = {**seen, **{sink.port.name: sink.beats for sink in sinks}}
         first_input = [min(cycles) for cycles in zip(*(source.first_cycles for source in sources), strict=True)]
         last_output = [max(cycles) for cycles in zip(*(sink.last_cycles for sink in sinks), strict=True)]
@@ -87,6 +86,15 @@ class PyrtlExecutor(CircuitExecutor):
 
     def _pause(self) -> bool:
         return self.options.stalls and bool(self.random.random() < STALL_PROBABILITY)
+
+    def _finished(
+        self, sources: list[_Source], sinks: list[_Sink], seen: Mapping[str, list[int]], inferences: int
+    ) -> bool:
+        """Whether every stream is through: beats that no output depends on may come after the last output."""
+        if not (all(sink.finished for sink in sinks) and all(source.finished for source in sources)):
+            return False
+        self._collect(seen)
+        return all(len(seen[tap.stream]) >= tap.type.beats * inferences for tap in self.circuit.taps)
 
     def _collect(self, seen: Mapping[str, list[int]]) -> None:
         """Take the tapped beats out of the trace."""
@@ -119,6 +127,10 @@ class _Source:
         self.position = 0
         self.offered = False
         self.first_cycles: list[int] = []
+
+    @property
+    def finished(self) -> bool:
+        return self.position == len(self.words)
 
     def offer(self, inputs: dict[str, int], *, pause: bool) -> None:
         self.offered = self.position < len(self.words) and (self.offered or not pause)

@@ -99,7 +99,8 @@ def _bench(circuit: Circuit, module: VerilogModule) -> str:
     files += [(f"{kind}{index}", "cycles", "wb") for kind, _, count in opened[:2] for index in range(count)]
     streams = [port.name for port in (*circuit.inputs, *circuit.outputs)]
     streams += [f"tap{index}" for index in range(len(taps))]
-    finished = " && ".join(f"{port.name}_beats == inferences * {port.type.beats}" for port in circuit.outputs)
+    # Everywhere: beats that no output depends on, as those a slice leaves out, may come after the last output.
+    finished = " && ".join(f"{name} == inferences * {beats}" for _, name, beats in _counted(circuit, taps))
     return f"""`timescale 1ns / 1ps
 module {_BENCH};
 {indent(instance(circuit, module), "    ")}
@@ -227,12 +228,16 @@ end
 
 def _hang(circuit: Circuit, taps: Sequence[Tap]) -> str:
     """Say on one line how far every stream has come."""
-    streams = [(port.name, f"{port.name}_beats", port.type.beats) for port in circuit.inputs]
-    streams += [(tap.stream, f"tap{index}_beats", tap.type.beats) for index, tap in enumerate(taps)]
-    streams += [(port.name, f"{port.name}_beats", port.type.beats) for port in circuit.outputs]
     lines = ['$fwrite(STANDARD_ERROR, "no beat moved for %0d cycles until cycle %0d:", idle, cycle);']
     lines += [
         f'$fwrite(STANDARD_ERROR, " {name} %0d/%0d beats", {moved}, inferences * {beats});'
-        for name, moved, beats in streams
+        for name, moved, beats in _counted(circuit, taps)
     ]
     return "\n".join([*lines, "$fdisplay(STANDARD_ERROR);"])
+
+
+def _counted(circuit: Circuit, taps: Sequence[Tap]) -> list[tuple[str, str, int]]:
+    """Name, variable that counts its beats, and beats per tensor of every stream."""
+    streams = [(port.name, f"{port.name}_beats", port.type.beats) for port in circuit.inputs]
+    streams += [(tap.stream, f"tap{index}_beats", tap.type.beats) for index, tap in enumerate(taps)]
+    return streams + [(port.name, f"{port.name}_beats", port.type.beats) for port in circuit.outputs]

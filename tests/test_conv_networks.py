@@ -1,0 +1,63 @@
+"""Networks with the wiring of real ones: NumPy is LiteRT in every tensor, and the circuits are NumPy under stalls."""
+
+import pytest
+from conv_networks import CONVOLUTIONAL
+from models import (
+    assert_litert_agrees,
+    assert_same_tensors,
+    corner_inputs,
+    joined,
+    random_inputs,
+)
+
+from bitloom.frontends import Model
+from bitloom.plan import Bus, Target
+from bitloom.run import ExecutorOptions, create_executor
+
+# Compiling takes seconds: the ones that differ most, in what they join, and in ports.
+COMPILED = ("inverted_residual", "encoder_decoder", "detection_head", "two_images")
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_every_tensor_is_that_of_litert(name):
+    graph = CONVOLUTIONAL[name]()
+    inputs = joined(random_inputs(graph, 20, seed=1), corner_inputs(graph))
+    assert_litert_agrees(graph, inputs)
+
+
+def test_no_tensor_is_nearly_constant():
+    for name, make in CONVOLUTIONAL.items():
+        graph = make()
+        tensors = create_executor("numpy", Model(graph, name)).run(random_inputs(graph, 20, seed=2)).tensors
+        for tensor, values in tensors.items():
+            assert values.std() > 1, f"{name}: {tensor}"
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["", "stalls"])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_the_circuit_is_numpy(name, stalls):
+    graph = CONVOLUTIONAL[name]()
+    options = ExecutorOptions(target=Target(dsp=40), bus=Bus.STREAM, stalls=stalls, seed=len(name))
+    check(graph, create_executor("pyrtl", Model(graph, name), options))
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_verilog_is_numpy(name):
+    graph = CONVOLUTIONAL[name]()
+    options = ExecutorOptions(target=Target(dsp=40), stalls=True, seed=3)
+    check(graph, create_executor("verilog", Model(graph, name), options))
+
+
+@pytest.mark.parametrize("simulator", ["verilator", "icarus"])
+def test_beats_that_no_output_depends_on_are_waited_for(simulator):
+    """They belong to their own job, not to the next."""
+    graph = CONVOLUTIONAL["unread_ends"]()
+    options = ExecutorOptions(target=Target(dsp=40), bus=Bus.STREAM, simulator=simulator)
+    executor = create_executor("verilog", Model(graph, graph.name), options)
+    for seed in range(2):
+        check(graph, executor, seed)
+
+
+def check(graph, executor, seed=3):
+    inputs = random_inputs(graph, 3, seed=seed)
+    assert_same_tensors(create_executor("numpy", Model(graph, graph.name)).run(inputs), executor.run(inputs))
