@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 
 from benchmarks.commands import outcome
 from benchmarks.mlperf_models import MODELS, TinyModel
 from benchmarks.rows import RESULTS
 
 NOTHING = "-"
+README = Path(__file__).parents[1] / "README.md"
+_BEGIN, _END = "<!-- mlperf-tiny -->", "<!-- end -->"
 _RESOURCES = ("dsp", "lut", "ff", "bram36")
 _HEAD = ["network", "", "cycles", "DSP48E1", "LUT", "FF", "BRAM36", "MAC per DSP and cycle"]
 _TOOLS = ["network", "build", "memory", "Verilog: compiling", "an inference", "NumPy", "clock on ECP5-85k"]
@@ -63,8 +66,17 @@ def _shown(values: Mapping[str, float], key: str, form: str) -> str:
     return form.format(values[key]) if key in values else NOTHING
 
 
-def markdown_table(table: Callable[[], tuple[list[str], list[list[object]]]] = summary) -> str:
-    """A table as Markdown, numbers to the right."""
-    head, rows = table()
+def markdown_table() -> str:
+    """The summary as Markdown, numbers to the right."""
+    head, rows = summary()
     lines: list[list[object]] = [[*head], ["---", "---", *["---:"] * (len(head) - 2)], *rows]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+
+
+def update_readme() -> Path:
+    """Put the table between its marks."""
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    README.write_text(f"{before}{_BEGIN}\n\n{markdown_table()}\n\n{_END}{after}", encoding="utf-8")
+    return README.relative_to(Path.cwd()) if README.is_relative_to(Path.cwd()) else README

@@ -13,7 +13,7 @@ from benchmarks.commands import bitloom, mismatches, outcome
 from benchmarks.designs import XC7_NAMES
 from benchmarks.mlperf_inputs import INPUTS, KEYWORDS, RANDOM, add_arguments, data_folder, prepare
 from benchmarks.mlperf_models import MODELS, SOURCE, ZYNQ, TinyModel
-from benchmarks.mlperf_table import markdown_table, summary
+from benchmarks.mlperf_table import summary, update_readme
 from benchmarks.rows import Row, keep, show
 from benchmarks.synthesis import synthesize
 from bitloom.report import text_table
@@ -55,10 +55,10 @@ def main() -> None:
     parser.add_argument("--no-place", action="store_true", help="leave out the clock on ECP5")
     parser.add_argument("--reuse", action="store_true", help="take what synthesis found before for the same Verilog")
     parser.add_argument("--prepare", action="store_true", help="write models and inputs, measure nothing")
-    parser.add_argument("--table", action="store_true", help="print the table of what was kept before, as Markdown")
+    parser.add_argument("--table", action="store_true", help="put the table of what was kept before into README.md")
     arguments = parser.parse_args()
     if arguments.table:
-        print(markdown_table())
+        print(f"written to {update_readme()}")
         return
     data = data_folder(arguments.models)
     for model in MODELS:
@@ -155,9 +155,7 @@ def _built(measured: _Measured) -> tuple[str, list[Row]]:
         measured.row("build_processor", "the same, time of processors", ran.processor_seconds, "s", ran.text),
         measured.row("build_memory", "memory while building", ran.peak_bytes / 1e9, "GB", ran.text, "at most 4"),
         measured.row("multipliers", "multiplier slices, planned", totals["multipliers"], "", ran.text),
-        measured.row(
-            "utilisation", "products per slice of the arrays and cycle", useful and 100 * useful, "%", ran.text
-        ),
+        measured.row("utilisation", "useful products per slice of the arrays and cycle", useful, "", ran.text),
     ]
 
 

@@ -45,6 +45,14 @@ def test_named_commands_exist(name: str) -> None:
     assert set(re.findall(r"\.venv/bin/bitloom ([a-z]+)", text)) <= set(COMMANDS)
 
 
+def test_the_readme_shows_the_results_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m benchmarks.mlperf_tiny --table` writes them into it."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.mlperf_table import markdown_table
+
+    assert markdown_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_linked_files_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
