@@ -54,7 +54,7 @@ def measure(design: Design, *, synthesize: bool = True, place: bool = True) -> l
     ]
     rows.append(design.row("multipliers", "multipliers", report["totals"]["multipliers"], "", built))
     useful = report["totals"]["utilisation"]
-    rows.append(design.row("utilisation", "useful multiplier cycles", useful and 100 * useful, "%", built))
+    rows.append(design.row("utilisation", "useful products per slice and cycle", useful, "", built))
     if synthesize:
         ran = run_synthesis(design.folder, "xc7")
         command, used = f"{built} && {ran.command}", ran.found["used"]

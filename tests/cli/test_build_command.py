@@ -22,7 +22,7 @@ def test_writes_a_folder_and_says_what_it_is(program, small_model, tmp_path):
     report = json.loads((tmp_path / "out" / "small" / "report.json").read_text())
     assert (report["bus"], report["target"]["dsp"], report["totals"]["multipliers"]) == ("stream", 2, 2)
     assert ended.lines[1] == (
-        f"latency {report['latency_cycles']} cycles, interval {report['interval_cycles']} cycles (planned 30, held by "
+        f"latency {report['latency_cycles']} cycles, interval {report['interval_cycles']} cycles (planned 18, held by "
         "fully_connected_0)"
     )
     assert ended.lines[-2:] == ["vectors: all 3 random inputs (seed 0)", f"written to {tmp_path}/out/small"]

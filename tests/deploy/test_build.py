@@ -62,8 +62,8 @@ def test_a_wrong_weight_in_the_verilog_fails_the_testbench(tmp_path):
     verilog = built.folder / "dense_network.v"
     text = verilog.read_text()
     weights = list(re.finditer(r"weights\w*_rom\[\d+\]\s*=\s*\d+'h([0-9a-f]+);", text))
-    assert len(weights) == 32  # 28, and 4 that fill up the memory
-    for weight in weights[:28:5]:
+    assert len(weights) == 16  # 14 pairs, and 2 that fill up the memory
+    for weight in weights[:14:3]:
         verilog.write_text(text[: weight.start(1)] + f"{int(weight[1], 16) ^ 0x40:x}" + text[weight.end(1) :])
         ended = simulate(built.folder)
         assert ended.returncode != 0
@@ -102,7 +102,8 @@ def test_the_report_says_what_is_so(tmp_path):
     assert [layer["macs"] for layer in report["layers"]] == [42, 24]
     for layer, planned in zip(report["layers"], built.circuit.plan.nodes, strict=True):
         assert layer.keys() == LAYER_KEYS
-        assert layer["multipliers"] == layer["folding"]["pe"] * layer["folding"]["simd"]
+        outputs = -(-layer["folding"]["pe"] // (1 + layer["folding"]["packed"]))
+        assert layer["multipliers"] == outputs * layer["folding"]["simd"]
         assert layer["cycles"] == planned.estimate.cycles
         assert layer["utilisation"] == round(layer["macs"] / (layer["multipliers"] * report["interval_cycles"]), 3)
         low, high = layer["facts"]["accumulator_low"], layer["facts"]["accumulator_high"]

@@ -36,13 +36,13 @@ def test_the_design_is_told_in_a_row_per_layer():
     assert (report["latency_cycles"], report["interval_cycles"]) == (77, 12)
     lines = design_tables(report).splitlines()
     assert lines[0] == "dense_network: dataflow, stream bus, 66 MACs per inference"
-    assert lines[1] == "latency 77 cycles, interval 12 cycles (planned 42, held by fully_connected_0)"
+    assert lines[1] == "latency 77 cycles, interval 12 cycles (planned 21, held by fully_connected_0)"
     assert lines[4].split() == [
-        *("layer", "operator", "MACs", "pe", "x", "simd", "results", "cycles", "multipliers", "useful"),
+        *("layer", "operator", "MACs", "pe", "x", "simd", "results", "cycles", "multipliers", "MACs/cycle"),
         *("constant", "bits"),
     ]
-    assert lines[5].split()[:9] == ["fully_connected_0", "fully_connected", "42", "1", "x", "1", "1", "42", "1"]
-    assert lines[6].split()[7:9] == ["24", "1"]
+    assert lines[5].split()[:9] == ["fully_connected_0", "fully_connected", "42", "2", "x", "1", "1", "21", "1"]
+    assert lines[6].split()[7:10] == ["12", "1", "2.00"]
     assert lines[8].startswith("fully_connected_0: accumulator [")
 
 
@@ -55,7 +55,7 @@ def test_layers_without_multiplications_and_without_notes():
 
 def test_an_interval_that_was_not_measured_is_the_planned_one():
     report = report_of(dense_network((7, 4), 3), Target(dsp=1), Cycles(50, None))
-    assert report["interval_cycles"] == report["planned_interval_cycles"] == 28
+    assert report["interval_cycles"] == report["planned_interval_cycles"] == 14
 
 
 SYNTHESISED = {

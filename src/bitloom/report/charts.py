@@ -36,11 +36,11 @@ class _Column:
 def _columns(report: Mapping[str, Any]) -> list[_Column]:
     layers = report["layers"]
     # Two products may share a multiplier.
-    most_useful = 100 * (1 + any(layer["folding"]["packed"] for layer in layers))
+    most_useful = 1 + any(layer["folding"]["packed"] for layer in layers)
     return [
         _Column("cycles", [layer["cycles"] for layer in layers], report["interval_cycles"]),
         _Column("multipliers", [layer["multipliers"] + layer["other_multipliers"] for layer in layers]),
-        _Column("products per slice, %", [100 * (layer["utilisation"] or 0) for layer in layers], most_useful),
+        _Column("useful products per slice", [layer["utilisation"] or 0 for layer in layers], most_useful),
         _Column("18-kbit memories, about", [layer["ram_blocks"] for layer in layers]),
         _Column("look-up tables, about", [layer["logic"] for layer in layers]),
     ]
@@ -113,4 +113,4 @@ def _short(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"

@@ -36,8 +36,9 @@ totals                      ``multipliers`` (all of them), ``memory_bits``, ``ra
 resources                   null; after synthesis, by family, see `bitloom.deploy.synthesis`
 ==========================  ==========================================================================================
 
-Utilisation is the share of multiplier cycles that do useful work: ``macs / (multipliers * interval_cycles)``, with
-the multipliers of the arrays; null without any. Padding, waiting for a slower layer and waiting for the bus lower it.
+Utilisation is useful products per multiplier and cycle: ``macs / (multipliers * interval_cycles)``, with the
+multipliers of the arrays; null without any. It is 1 at most, or 2 where two products share a multiplier. Padding,
+waiting for a slower layer and waiting for the bus lower it.
 """
 
 from __future__ import annotations
@@ -167,5 +168,5 @@ def _layer(plan: Plan, planned: NodePlan, span: Span, interval: int) -> dict[str
 
 
 def _utilisation(macs: int, multipliers: int, interval: int) -> float | None:
-    """Rounded to a tenth of a percent: more digits would be noise."""
+    """Rounded to a thousandth: more digits would be noise."""
     return round(macs / (multipliers * interval), 3) if macs and multipliers else None

@@ -80,7 +80,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
         (f"{report['latency_cycles']:,}", "cycles from first input to last output"),
         (f"{report['macs']:,}", "multiply-accumulates"),
         (f"{totals['multipliers']:,}", "multipliers"),
-        ("-" if useful is None else f"{100 * useful:.1f} %", "of products useful per multiplier cycle"),
+        ("-" if useful is None else f"{useful:.2f}", "useful products per multiplier and cycle"),
         (f"{totals['ram_blocks']:,}", "18-kbit memories, estimated"),
         (f"{totals['logic']:,}", "look-up tables, estimated"),
     ]

@@ -48,7 +48,8 @@ def design_tables(report: Mapping[str, Any]) -> str:
         f"latency {report['latency_cycles']:,} cycles, interval {report['interval_cycles']:,} cycles "
         + (f"(planned {report['planned_interval_cycles']:,}, " if report["measured"] else "(planned, not measured; ")
         + f"held by {printable(held['what'])})",
-        f"{totals['multipliers']:,} multipliers, {_percent(totals['utilisation'])} of their cycles useful; "
+        f"{totals['multipliers']:,} multipliers, those of arrays with {_ratio(totals['utilisation'])} useful products "
+        "a cycle; "
         f"{totals['memory_bits']:,} bits of constants",
     ]
     head, rows = layer_table(report)
@@ -62,7 +63,7 @@ def layer_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[object]
     Args:
         report: see `bitloom.report.design`.
     """
-    head = ["layer", "operator", "MACs", "pe x simd", "results", "cycles", "multipliers", "useful", "constant bits"]
+    head = ["layer", "operator", "MACs", "pe x simd", "results", "cycles", "multipliers", "MACs/cycle", "constant bits"]
     rows: list[list[object]] = [
         [
             layer["name"],
@@ -72,7 +73,7 @@ def layer_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[object]
             layer["folding"]["results"],
             layer["cycles"],
             layer["multipliers"] + layer["other_multipliers"],
-            _percent(layer["utilisation"]),
+            _ratio(layer["utilisation"]),
             layer["memory_bits"],
         ]
         for layer in report["layers"]
@@ -110,6 +111,10 @@ def _path(place: Mapping[str, Any]) -> list[str]:
         f"slowest path {path['delay_ns']} ns ({path['logic_ns']} logic, {path['routing_ns']} routing): "
         f"{path['from']} to {path['to']}"
     ]
+
+
+def _ratio(utilisation: float | None) -> str:
+    return NOTHING if utilisation is None else f"{utilisation:.2f}"
 
 
 def _percent(share: float | None) -> str:
