@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from pyrtl import Const, Register, RomBlock, WireVector, select
@@ -83,9 +83,20 @@ def rom_size(words: int, bits: int, fabric: Fabric = XC7) -> tuple[int, int]:
     ((0, 16), (1, 0), (1, 64))
     """
     if len(parts := rom_parts(words, bits)) > 1:
-        sizes = [_part_size(part, bits, fabric) for part in parts]
-        return sum(size[0] for size in sizes), sum(size[1] for size in sizes) + (len(parts) - 1) * bits
+        return _cut_size(parts, bits, fabric)
     return _part_size(words, bits, fabric)
+
+
+def total_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """What several memories take together, in block memories and look-up tables.
+
+    >>> total_size([rom_size(512, 36), ram_size(32, 12)])
+    (1, 8)
+    """
+    blocks = logic = 0
+    for size in sizes:
+        blocks, logic = blocks + size[0], logic + size[1]
+    return blocks, logic
 
 
 @cache
@@ -102,11 +113,16 @@ def rom_parts(words: int, bits: int) -> tuple[int, ...]:
     if words <= first:
         return (words,)
     cut = (first, *rom_parts(words - first, bits))
-    sizes = [_part_size(part, bits, XC7) for part in cut]
-    blocks, logic = sum(size[0] for size in sizes), sum(size[1] for size in sizes) + (len(cut) - 1) * bits
+    blocks, logic = _cut_size(cut, bits, XC7)
     whole_blocks, whole_logic = _part_size(words, bits, XC7)
     saved = _LOGIC_PER_BLOCK * (whole_blocks - blocks) + whole_logic - logic
     return cut if saved > 0 else (words,)
+
+
+def _cut_size(parts: Sequence[int], bits: int, fabric: Fabric) -> tuple[int, int]:
+    """Of the parts of a memory, and the multiplexers behind them."""
+    blocks, logic = total_size(_part_size(part, bits, fabric) for part in parts)
+    return blocks, logic + (len(parts) - 1) * bits
 
 
 def _part_size(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bitloom.arith import Interval, IntType, NarrowRescale
 from bitloom.hw.dense_shape import DenseShape, accumulator_bits
 from bitloom.hw.fabric import XC7
-from bitloom.hw.memory import ram_size, rom_size
+from bitloom.hw.memory import ram_size, rom_size, total_size
 from bitloom.hw.multiply_accumulate import CHAIN_LENGTH, LanePlan
 from bitloom.hw.packed_products import can_pack
 from bitloom.hw.rescale_form import RescaleConstants, RescaleForm, whole_form
@@ -86,7 +86,7 @@ class DenseCost:
             sizes.append(ram_size(2 * shape.fold_beats, lane_bits, shape.fabric))
         result_bits = shape.results * self.terms.narrowed.output.type.bits + 1
         sizes.append(ram_size(shape.fifo_depth(shape.latency), result_bits, registered=False))
-        return sum(size[0] for size in sizes), sum(size[1] for size in sizes)
+        return total_size(sizes)
 
     def _logic(self, shape: DenseShape) -> int:
         """Look-up tables but memories.

@@ -14,6 +14,7 @@ from pyrtl import WireVector
 
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.logic_multiply import canonical_signed_digits
+from bitloom.hw.memory import ram_size
 from bitloom.hw.product import slices
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Operator, Value
@@ -135,23 +136,22 @@ def dsp_slices(left_bits: int, right_bits: int, fabric: Fabric = XC7) -> int:
 
 
 # Deeper memories go to block RAM.
-_DEEPEST_ROM_IN_LOGIC = 128
 _DEEPEST_RAM_IN_LOGIC = 64
 
 
-def rom_blocks(words: int, bits: int, fabric: Fabric) -> int:
-    """Block memories of 18 kbit of a constant memory; none if it is look-up tables."""
-    return fabric.ram_blocks(words, bits) if words > _DEEPEST_ROM_IN_LOGIC else 0
+def fifo_logic(bits: int) -> int:
+    """Look-up tables of a FIFO of four beats at a circuit's output: its memory, its pointers and its count.
+
+    Args:
+        bits: of a beat.
+    """
+    _, tables = ram_size(4, bits + 1, registered=False)
+    return tables + 8
 
 
 def buffer_blocks(words: int, bits: int, fabric: Fabric) -> int:
     """Block memories of 18 kbit of a buffer; none if it is look-up tables."""
     return fabric.ram_blocks(words, bits) if words > _DEEPEST_RAM_IN_LOGIC else 0
-
-
-def rom_logic(words: int, bits: int) -> int:
-    """Look-up tables of a constant memory: one holds 64 words of one bit; deep ones are block RAM instead."""
-    return bits * -(-words // 64) if words <= _DEEPEST_ROM_IN_LOGIC else 0
 
 
 def ram_logic(words: int, bits: int) -> int:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from pyrtl import WireVector
 
 from bitloom.arith import IntType
-from bitloom.hw.memory import pack_words
+from bitloom.hw.memory import pack_words, rom_size, total_size
 from bitloom.hw.slice import LATENCY, concatenate, constant_stream
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, rom_blocks, rom_logic
-from bitloom.ops.movement import dense_stream, fifo_logic, lane_foldings
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, fifo_logic
+from bitloom.ops.movement import dense_stream, lane_foldings
 from bitloom.ops.schedule import Schedule
 
 
@@ -51,14 +51,15 @@ class JoinCircuit(StreamingCircuit):
         """A beat in every cycle: a choice among the operands, counters, a FIFO."""
         bits = folding.simd * self.element.bits
         constants = [value.type.size // folding.simd for value in self.operands if value.is_constant]
+        blocks, tables = total_size(rom_size(words, bits, folding.fabric) for words in constants)
         counters = max(self.parts(folding.simd)).bit_length() + self.turns.bit_length() + 2
         return Estimate(
             cycles=math.prod(self.made) // folding.simd,
             memory_bits=sum(words * bits for words in constants),
-            ram_blocks=sum(rom_blocks(words, bits, folding.fabric) for words in constants),
-            logic=sum(rom_logic(words, bits) + fifo_logic(bits) for words in constants)
+            ram_blocks=blocks,
+            logic=tables
             + counters
-            + fifo_logic(bits)
+            + (len(constants) + 1) * fifo_logic(bits)
             + bits * -(-(len(self.operands) - 1) // 3),
         )
 

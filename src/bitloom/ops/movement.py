@@ -24,12 +24,13 @@ from pyrtl import WireVector
 
 from bitloom.arith import IntType
 from bitloom.errors import GraphError
+from bitloom.hw.memory import ram_size
 from bitloom.hw.reorder import LATENCY as REORDER_LATENCY
 from bitloom.hw.reorder import Reordering, reorder
 from bitloom.hw.slice import LATENCY as KEEP_LATENCY
 from bitloom.hw.slice import Axis, keep
 from bitloom.hw.stream import Stream, StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, ram_logic, rom_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, fifo_logic
 from bitloom.ops.schedule import Beats, Schedule
 
 MOST_LANES = 64
@@ -187,11 +188,6 @@ def dense_stream(element: IntType, shape: Sequence[int], lanes: int) -> StreamTy
     return StreamType(element, row, size // row, lanes)
 
 
-def fifo_logic(bits: int) -> int:
-    """Look-up tables of the FIFO at a circuit's output: its memory, its pointers and its count."""
-    return ram_logic(4, bits + 1) + 8
-
-
 def walk_logic(axes: Sequence[Axis]) -> int:
     """Look-up tables of the counters of a walk and of the comparisons with them, as synthesis makes them."""
     bits = [(axis.length - 1).bit_length() for axis in axes if axis.length > 1]
@@ -204,11 +200,11 @@ def path_logic(order: Reordering) -> int:
     logic = 2 * address + 10
     for axis in order.path:
         uneven = len({high - low for low, high in itertools.pairwise(axis)}) > 1
-        logic += (len(axis) - 1).bit_length() + 2 + uneven * rom_logic(len(axis), address)
+        logic += (len(axis) - 1).bit_length() + 2 + uneven * address * -(-len(axis) // 64)
     if max(order.repeats) > 1:
         logic += 2 * (max(order.repeats) - 1).bit_length() + 2
     if len(set(order.repeats)) > 1:
-        logic += (len(order.repeats) - 1).bit_length() + rom_logic(len(order.repeats), 2)
+        logic += (len(order.repeats) - 1).bit_length() + 2 * -(-len(order.repeats) // 64)
     return logic
 
 
@@ -241,9 +237,8 @@ class MovementCircuit(StreamingCircuit):
         if self.movement.reorders:
             order = self.movement.reordering(folding.simd)
             address = (order.frame - 1).bit_length()
-            words = 2 << address
-            blocks = buffer_blocks(words, bits, folding.fabric)
-            logic += ram_logic(words, bits) + fifo_logic(bits) + path_logic(order)
+            blocks, tables = ram_size(2 << address, bits, folding.fabric)
+            logic += tables + fifo_logic(bits) + path_logic(order)
         return Estimate(cycles=self._cycles(folding.simd), ram_blocks=blocks, logic=logic)
 
     def _cycles(self, lanes: int) -> int:

@@ -16,11 +16,10 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, fifo_logic
 from bitloom.ops.movement import (
     chosen_beats,
     dense_stream,
-    fifo_logic,
     in_beats,
     lane_foldings,
     merged,

@@ -14,9 +14,9 @@ from pyrtl import WireVector
 from bitloom.arith import Interval, IntType
 from bitloom.arith.slopes import Slopes
 from bitloom.arith.table_sum import TableSum
-from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.join import HELD_BEATS, constant_terms, join, join_latency, lookup_terms, period
 from bitloom.hw.lookup import LATENCY as LOOKUP_LATENCY
+from bitloom.hw.memory import ram_size, rom_size
 from bitloom.hw.pairs import (
     PRODUCT_LATENCY,
     SUM_LATENCY,
@@ -27,15 +27,13 @@ from bitloom.hw.pairs import (
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
 from bitloom.ops.broadcast import Broadcast
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, buffer_blocks, ram_logic, rom_blocks, rom_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
 from bitloom.ops.schedule import Schedule
 
 Int64Array = npt.NDArray[np.int64]
 
 _MOST_LANES = 64
 _WORDS = 256
-# Yosys weighs 64 bits of a constant memory against one of the 129 parts of a block memory's cost.
-_XC7_BITS_IN_LOGIC = 129 * 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +105,11 @@ class PairCircuit(StreamingCircuit):
         estimate = replace(self.pipeline_estimate(folding), cycles=made.beats)
         for broadcast in self.broadcasts:
             words, bits = broadcast.memory(made)
+            blocks, logic = ram_size(words, bits, folding.fabric) if words else (0, 0)
             estimate = replace(
                 estimate,
-                ram_blocks=estimate.ram_blocks + buffer_blocks(words, bits, folding.fabric),
-                logic=estimate.logic + (ram_logic(words, bits) + 60 if words else 0) + 4 * folding.simd + 20,
+                ram_blocks=estimate.ram_blocks + blocks,
+                logic=estimate.logic + logic + (60 if words else 0) + 4 * folding.simd + 20,
             )
         return estimate
 
@@ -155,27 +154,20 @@ class PairCircuit(StreamingCircuit):
         """The memory of one operand's terms."""
         if self.operands[position].is_constant:
             words = period(self.constant_beats(folding, table))
-            blocks, logic = table_cost(words, bits * folding.simd, folding.fabric) if words > 1 else (0, 0)
+            blocks, logic = rom_size(words, bits * folding.simd, folding.fabric) if words > 1 else (0, 0)
             return Estimate(
                 cycles=0,
                 memory_bits=words * bits * folding.simd if words > 1 else 0,
                 ram_blocks=blocks,
                 logic=logic + 2 * words.bit_length(),
             )
-        blocks, logic = table_cost(_WORDS, bits, folding.fabric)
+        blocks, logic = rom_size(_WORDS, bits, folding.fabric)
         return Estimate(
             cycles=0,
             memory_bits=_WORDS * bits * folding.simd,
             ram_blocks=blocks * folding.simd,
             logic=logic * folding.simd,
         )
-
-
-def table_cost(words: int, bits: int, fabric: Fabric) -> tuple[int, int]:
-    """Block memories and look-up tables of a table as synthesis makes it: on 7 Series small ones are never blocks."""
-    if fabric is XC7 and words * bits <= _XC7_BITS_IN_LOGIC:
-        return 0, 6 * bits * -(-words // _WORDS) if words > _WORDS // 4 else bits
-    return rom_blocks(words, bits, fabric), rom_logic(words, bits)
 
 
 def every_term(
@@ -330,7 +322,7 @@ class SingleTableCircuit(PairCircuit):
 
     def pipeline_estimate(self, folding: Folding) -> Estimate:
         """A memory in each lane."""
-        blocks, logic = table_cost(_WORDS, self.output.bits, folding.fabric)
+        blocks, logic = rom_size(_WORDS, self.output.bits, folding.fabric)
         return Estimate(
             cycles=0,
             memory_bits=_WORDS * self.output.bits * folding.simd,

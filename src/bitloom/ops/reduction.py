@@ -11,7 +11,7 @@ import numpy as np
 from pyrtl import WireVector
 
 from bitloom.arith import Interval, IntType, Rescale, narrow
-from bitloom.hw.memory import ram_size
+from bitloom.hw.memory import ram_size, total_size
 from bitloom.hw.reduce import Finish, ReduceShape, Reduction, reduce, reduce_fifo_depth, reduce_latency
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.rescale_form import whole_form
@@ -106,12 +106,13 @@ class ReductionCircuit(StreamingCircuit):
             if shape.words > 1:
                 memories.append(ram_size(shape.words, bits * shape.result_lanes, folding.fabric))
             logic += stage_logic(shape, bits, self.reduction)
+        blocks, kept = total_size(memories)
         rescaled = RescaledLane.of(self._constants, folding)
         return Estimate(
             cycles=shapes[0].cycles,
             other_multipliers=results * rescaled.slices,
-            ram_blocks=sum(blocks for blocks, _ in memories),
-            logic=logic + sum(tables for _, tables in memories) + results * rescaled.logic,
+            ram_blocks=blocks,
+            logic=logic + kept + results * rescaled.logic,
         )
 
     def facts(self) -> Mapping[str, int]:

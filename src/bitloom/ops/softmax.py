@@ -14,12 +14,13 @@ from pyrtl import WireVector
 from bitloom.arith import IntType, quantize_multiplier
 from bitloom.arith.fixed_point import divide_by_power, exponential, multiply_high, reciprocal
 from bitloom.errors import GraphError, UnsupportedError
+from bitloom.hw.memory import rom_size
 from bitloom.hw.softmax import SOFTMAX_MULTIPLIERS, softmax, softmax_cycles
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_blocks, rom_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
 from bitloom.ops.schedule import Schedule, rowwise
 from bitloom.ops.support import example_graph, require_element, require_kinds, single_precision
 
@@ -203,12 +204,13 @@ class SoftmaxCircuit(StreamingCircuit):
     def estimate(self, folding: Folding) -> Estimate:
         """A table of exponentials and the sequential multiplier."""
         words, bits = 1 << self.operator.input.bits, 31
+        blocks, logic = rom_size(words, bits, folding.fabric)
         return Estimate(
             cycles=softmax_cycles(self.row) * self.rows,
             other_multipliers=SOFTMAX_MULTIPLIERS,
             memory_bits=words * bits,
-            ram_blocks=rom_blocks(words, bits, folding.fabric),
-            logic=rom_logic(words, bits) + 600,
+            ram_blocks=blocks,
+            logic=logic + 600,
         )
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:  # noqa: ARG002

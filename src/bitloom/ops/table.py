@@ -14,11 +14,12 @@ from pyrtl import WireVector
 from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.lookup import LARGEST_BITS, LATENCY, lookup
+from bitloom.hw.memory import rom_size
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Cost, SourceNode, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, rom_blocks, rom_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, fifo_logic
 from bitloom.ops.schedule import Schedule, elementwise
 from bitloom.ops.support import require_element, require_kinds
 
@@ -110,13 +111,14 @@ class TableCircuit(StreamingCircuit):
             yield Folding(pe=1 << exponent, simd=1 << exponent, results=1 << exponent)
 
     def estimate(self, folding: Folding) -> Estimate:
-        """A memory of all values per lane."""
-        words, bits = 1 << self.operator.input.bits, self.operator.output.bits * folding.simd
+        """A memory of all values per lane, and a FIFO."""
+        words, bits = 1 << self.operator.input.bits, self.operator.output.bits
+        blocks, logic = rom_size(words, bits, folding.fabric)
         return Estimate(
             cycles=-(-self.size // folding.simd),
-            memory_bits=words * bits,
-            ram_blocks=rom_blocks(words, bits, folding.fabric),
-            logic=rom_logic(words, bits) + 20,
+            memory_bits=words * bits * folding.simd,
+            ram_blocks=blocks * folding.simd,
+            logic=logic * folding.simd + fifo_logic(bits * folding.simd) + 12,
         )
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
