@@ -6,10 +6,12 @@ import enum
 from dataclasses import dataclass
 
 from bitloom.arith import IntType
+from bitloom.hw.fabric import XC7
+from bitloom.hw.memory import ram_size, total_size
 from bitloom.hw.stream import StreamType
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import Estimate, Folding, buffer_blocks, ram_logic
+from bitloom.ops.hardware import Estimate, Folding
 
 
 class Bus(enum.Enum):
@@ -24,6 +26,8 @@ class Bus(enum.Enum):
 
 
 AXI_BITS = 32
+# Look-up tables of the counters of a branch's FIFO.
+_FIFO_LOGIC = 30
 
 
 @dataclass(frozen=True)
@@ -157,17 +161,21 @@ class Plan:
     @property
     def ram_blocks(self) -> int:
         """Block memories of 18 kbit, those of the branches included."""
-        fabric = self.nodes[0].folding.fabric if self.nodes else None
-        waiting = (
-            sum(buffer_blocks(*branch.memory, fabric) for branch in self.branches if branch.depth) if fabric else 0
-        )
+        waiting, _ = self._waiting
         return waiting + sum(plan.estimate.ram_blocks for plan in self.nodes)
 
     @property
     def logic(self) -> int:
         """Look-up tables, roughly; what changes widths and the bus are not counted."""
-        waiting = sum(ram_logic(*branch.memory) + 30 for branch in self.branches if branch.depth)
+        _, waiting = self._waiting
+        waiting += _FIFO_LOGIC * sum(branch.depth > 0 for branch in self.branches)
         return waiting + sum(plan.estimate.logic for plan in self.nodes)
+
+    @property
+    def _waiting(self) -> tuple[int, int]:
+        """Block memories and look-up tables of the memories of the branches."""
+        fabric = self.nodes[0].folding.fabric if self.nodes else XC7
+        return total_size(ram_size(*branch.memory, fabric) for branch in self.branches if branch.depth)
 
     def branch(self, node: str, operand: int) -> Branch | None:
         """The FIFO in front of a node's operand, None if the node takes one stream."""
