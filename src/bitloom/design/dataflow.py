@@ -16,7 +16,6 @@ from bitloom.hw.registers import delayed, named
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.width import convert_width
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
 from bitloom.plan import Bus, Plan
 
 
@@ -86,13 +85,9 @@ class _Builder:
                 for position, (operand, wanted) in enumerate(zip(operands, planned.input_types, strict=True))
             ]
             stream = Stream.declare(f"{name}_out", planned.output_type)
-            self._circuit(node).build(name, planned.folding, streams, reset).feed(stream)
+            planned.circuit.build(name, planned.folding, streams, reset).feed(stream)
         self.taps.append(Tap(node.outputs[0], stream.name, stream.type))
         self._offer(node.outputs[0], stream, reset)
-
-    def _circuit(self, node: Node) -> StreamingCircuit:
-        assert isinstance(node.operator, StreamingOperator), "only these are planned"
-        return node.operator.circuit(self.graph.operands(node), self.graph.results(node))
 
     def _arriving(
         self, node: Node, name: str, position: int, operand: str, wanted: StreamType, reset: WireVector

@@ -14,8 +14,7 @@ import numpy as np
 
 from bitloom.hw.stream import StreamType
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import StreamingOperator
-from bitloom.ops.schedule import Beats, Schedule, at_beats, converted
+from bitloom.ops.schedule import Beats, at_beats, converted
 from bitloom.plan.plan import NodePlan, Plan, Port
 
 # Cycles in the buffers of an input port and an output port.
@@ -137,15 +136,9 @@ def _forked(graph: Graph, value: str, flow: Flow) -> Flow:
     return replace(flow, needed={**flow.needed, value: np.arange(1, flow.type.beats + 1, dtype=np.int64)})
 
 
-def _schedule(graph: Graph, plan: NodePlan) -> Schedule:
-    operator = plan.node.operator
-    assert isinstance(operator, StreamingOperator), "only these are planned"
-    return operator.circuit(graph.operands(plan.node), graph.results(plan.node)).schedule(plan.folding)
-
-
 def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
     """Needs composed; times never closer than the circuit's speed allows."""
-    schedule = _schedule(graph, plan)
+    schedule = plan.circuit.schedule(plan.folding)
     operands = [name for name in plan.node.inputs if not graph.value(name).is_constant]
     arrivals = tuple(
         Arrival(name, flows[name], wanted, needed, converted(needed, flows[name].type, wanted))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bitloom.arith import IntType
 from bitloom.hw.fabric import XC7
@@ -11,7 +11,7 @@ from bitloom.hw.memory import ram_size, total_size
 from bitloom.hw.stream import StreamType
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import Estimate, Folding
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
 
 
 class Bus(enum.Enum):
@@ -70,6 +70,7 @@ class NodePlan:
         estimate: its cost.
         input_types: what the circuit takes, by stream operand.
         output_type: what it gives.
+        circuit: of the node, which knows more and builds it; working out its constants takes time, once.
     """
 
     node: Node
@@ -77,6 +78,7 @@ class NodePlan:
     estimate: Estimate
     input_types: tuple[StreamType, ...]
     output_type: StreamType
+    circuit: StreamingCircuit = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,17 @@ from bitloom.ir import Graph, Node
 from bitloom.ops.hardware import StreamingCircuit, StreamingOperator, WiringOperator, has_hardware
 from bitloom.plan.branches import find_branches
 from bitloom.plan.flow import trace
-from bitloom.plan.options import LOGIC_PER_DSP, Option, Prices, node_options
+from bitloom.plan.options import LOGIC_PER_DSP, LOGIC_PER_RAM_BLOCK, Option, Prices, node_options
 from bitloom.plan.plan import AXI_BITS, Bus, NodePlan, Plan, Port, container_bits
 from bitloom.plan.resources import Shortage, shortages
 from bitloom.plan.target import Target
 
-# Tried in turn where resources are limited: the dearer a resource, the less of it and the larger the whole.
-_PRICES = tuple(
-    Prices(LOGIC_PER_DSP << dsp, ram) for dsp in range(4) for ram in (Prices().ram_block, 8 * Prices().ram_block)
+# Tried in turn where resources are limited: the dearer a resource, the less of it and the larger the whole. Cheap
+# slices and memories make little logic.
+_PRICES = (
+    *(Prices(LOGIC_PER_DSP << dsp, ram) for dsp in range(4) for ram in (LOGIC_PER_RAM_BLOCK, 8 * LOGIC_PER_RAM_BLOCK)),
+    Prices(LOGIC_PER_DSP >> 2, LOGIC_PER_RAM_BLOCK >> 2),
+    Prices(1, 1),
 )
 # What makes every multiplier slice dearer than any logic.
 _FEWEST_DSP = Prices(dsp=1 << 32)
@@ -130,9 +133,13 @@ class _Planner:
         if not lacking:
             return plan
         try:
-            remedy = f"the smallest interval that fits is {self.within_budget().interval}"
+            fitting = self.within_budget()
         except PlanError:
             remedy = "choose a larger board"
+        else:
+            if fitting.interval <= interval:
+                return fitting
+            remedy = f"the smallest interval that fits is {fitting.interval}"
         raise PlanError(
             f"an interval of {interval} cycles takes {_listed(lacking)}",
             where=f"network '{self.graph.name}' on {self.goal.chip.name}",
@@ -266,7 +273,8 @@ class _Planner:
                 if choice is None:
                     return None
                 option = choice.option
-                nodes.append(NodePlan(node, option.folding, option.estimate, option.input_types, option.output_type))
+                types = option.input_types, option.output_type
+                nodes.append(NodePlan(node, option.folding, option.estimate, *types, self.circuits[node.name]))
                 for name, wanted in zip(operands, option.input_types, strict=True):
                     conversions.append((f"width of {name}", beats_between(streams[name], wanted)))
                 produced = option.output_type
