@@ -22,16 +22,15 @@ from bitloom.ops.convolution import Geometry, Pair, patches
 from bitloom.ops.convolution_circuit import ConvolutionCircuit
 from bitloom.ops.dense import DenseTerms
 from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
+from bitloom.ops.support import require_bias_scale
 
 # Elements of the patches that are gathered at a time: some hundred kilobytes.
 _PART = 1 << 17
 # Beyond this the reference kernels' 64-bit product of a wide accumulator is not defined.
 _WIDE_ACCUMULATOR = 2**47
 _MAXIMUM_WIDE_SHIFT = 7
-# The kernels refuse strides and dilations beyond int16, and uint8 biases whose scale is off by more than this many
-# output steps.
+# The kernels refuse strides and dilations beyond int16.
 _LARGEST_STEP = 2**15 - 1
-_BIAS_SCALE_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -292,15 +291,8 @@ class ConvolutionOperator(StreamingOperator):
         scale = source.outputs[0].type.required_quantization.scale
         x_scale, weight_scales = x.type.required_quantization.scale, weights.type.required_quantization.scales
         if str(x.type.element) == "uint8":
+            require_bias_scale(source, x, weights, bias)
             product = float(np.float32(x_scale) * np.float32(weight_scales[0]))
-            quantization = bias.type.quantization if bias else None
-            bias_scale = quantization.scales[0] if quantization and quantization.axis is None else 0.0
-            if bias and abs(x_scale * weight_scales[0] - bias_scale) / scale > _BIAS_SCALE_TOLERANCE:
-                raise UnsupportedError(
-                    f"{source.kind} with a bias of scale {bias_scale:g}; the kernel takes input times weight scale, "
-                    f"{product:g}",
-                    where=source.where,
-                )
             return Rescale((product / scale,), Rounding.DOUBLE)
         wide = str(x.type.element) == "int16" and (bias is None or str(bias.type.element) == "int64")
         expected = ("int32", "int64") if str(x.type.element) == "int16" else ("int32",)

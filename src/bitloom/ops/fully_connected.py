@@ -17,7 +17,7 @@ from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
 from bitloom.ops.dense import DenseCircuit, DenseTerms
 from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
-from bitloom.ops.support import example_graph, random_integers
+from bitloom.ops.support import example_graph, random_integers, require_bias_scale
 
 # Input, weights and output types for which the reference kernel has this rule.
 _KINDS = (
@@ -26,8 +26,6 @@ _KINDS = (
     ("uint8", "uint8", "uint8"),
     ("int16", "int8", "int16"),
 )
-# The kernel refuses biases whose scale is off by more than this, in output steps per bias step.
-_BIAS_SCALE_TOLERANCE = 0.02
 
 
 @register
@@ -152,7 +150,8 @@ class FullyConnected(StreamingOperator):
             raise UnsupportedError("per-channel weights with a zero point that is not 0", where=source.where)
         output_quantization = output.required_quantization
         scale, zero_point = output_quantization.scale, output_quantization.zero_point
-        _check_bias_scale(source, x, weights, bias, scale)
+        if weight_quantization.axis is None:
+            require_bias_scale(source, x, weights, bias)
         operator = cls(
             input_zero_point=x.type.required_quantization.zero_point,
             weight_zero_point=weight_quantization.zero_points[0],
@@ -200,23 +199,6 @@ def _check_kinds(source: SourceNode, x: Value, weights: Value, bias: Value | Non
     if str(bias.type.element) != expected:
         raise UnsupportedError(
             f"{source.kind} of {found[0]} with a bias of {bias.type.element}; the kernel reads {expected}",
-            where=source.where,
-        )
-
-
-def _check_bias_scale(source: SourceNode, x: Value, weights: Value, bias: Value | None, scale: float) -> None:
-    """The bias is added to the products as it is, so its steps must be theirs."""
-    weight_quantization = weights.type.required_quantization
-    if bias is None or weight_quantization.axis is not None:
-        return
-    product = x.type.required_quantization.scale * weight_quantization.scale
-    quantization = bias.type.quantization
-    # The kernel takes a bias that does not say its scale for one of scale 0.
-    bias_scale = quantization.scales[0] if quantization and quantization.axis is None else 0.0
-    if abs(product - bias_scale) / scale > _BIAS_SCALE_TOLERANCE:
-        raise UnsupportedError(
-            f"{source.kind} with a bias of scale {bias_scale:g}; the kernel takes input times weight scale, "
-            f"{product:g}",
             where=source.where,
         )
 

@@ -20,6 +20,11 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Operator, Value
 from bitloom.ops.schedule import Schedule
 
+# More lanes than any bus or neighbour feeds are not worth considering.
+MOST_LANES = 64
+# Tables that an adder takes beyond one for each bit of the value, where its operands are chosen.
+_CHOICE_LOGIC = 3
+
 
 @dataclass(frozen=True)
 class Folding:
@@ -130,13 +135,18 @@ def has_hardware(operator: Operator | type[Operator]) -> bool:
     return issubclass(kind, (StreamingOperator, WiringOperator))
 
 
+def lane_counts(length: int) -> list[int]:
+    """How many elements of a run of that many can come together, so that every beat is full: its divisors, not many.
+
+    >>> lane_counts(12), lane_counts(130)
+    ([1, 2, 3, 4, 6, 12], [1, 2, 5, 10, 13, 26])
+    """
+    return [lanes for lanes in range(1, min(length, MOST_LANES) + 1) if length % lanes == 0]
+
+
 def dsp_slices(left_bits: int, right_bits: int, fabric: Fabric = XC7) -> int:
     """Multiplier slices that a signed product takes."""
     return slices(left_bits, right_bits - 1, fabric)
-
-
-# Tables that an adder takes beyond one for each bit of the value, where its operands are chosen.
-_CHOICE_LOGIC = 3
 
 
 def fifo_logic(bits: int) -> int:

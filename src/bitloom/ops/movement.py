@@ -30,10 +30,8 @@ from bitloom.hw.reorder import Reordering, reorder
 from bitloom.hw.slice import LATENCY as KEEP_LATENCY
 from bitloom.hw.slice import Axis, keep
 from bitloom.hw.stream import Stream, StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, fifo_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, fifo_logic, lane_counts
 from bitloom.ops.schedule import Beats, Schedule
-
-MOST_LANES = 64
 
 Indices = tuple[int, ...]
 
@@ -176,9 +174,8 @@ def chosen_beats(axes: Sequence[Axis]) -> Beats:
 
 def lane_foldings(run: int) -> Iterable[Folding]:
     """A folding for each divisor of a run of elements that move together; one element a cycle if there is no run."""
-    for lanes in range(1, min(run, MOST_LANES) + 1):
-        if run % lanes == 0:
-            yield Folding(pe=lanes, simd=lanes, results=lanes)
+    for lanes in lane_counts(run):
+        yield Folding(pe=lanes, simd=lanes, results=lanes)
 
 
 def dense_stream(element: IntType, shape: Sequence[int], lanes: int) -> StreamType:

@@ -27,12 +27,11 @@ from bitloom.hw.pairs import (
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
 from bitloom.ops.broadcast import Broadcast
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
+from bitloom.ops.hardware import MOST_LANES, Estimate, Folding, StreamingCircuit, lane_counts
 from bitloom.ops.schedule import Schedule
 
 Int64Array = npt.NDArray[np.int64]
 
-_MOST_LANES = 64
 _WORDS = 256
 
 
@@ -73,10 +72,10 @@ class PairCircuit(StreamingCircuit):
 
     def foldings(self) -> Iterable[Folding]:
         """Lanes that divide a row, or powers of two; where nothing repeats, also several rows at once."""
-        lanes = {count for count in range(1, min(self.row, _MOST_LANES) + 1) if self.row % count == 0}
+        lanes = set(lane_counts(self.row))
         lanes |= {1 << exponent for exponent in range(7) if 1 << exponent <= self.row}
         if all(broadcast.is_whole for broadcast in self.broadcasts):
-            several = range(2 * self.row, _MOST_LANES + 1, self.row)
+            several = range(2 * self.row, MOST_LANES + 1, self.row)
             lanes |= {count for count in several if self.size % count == 0}
         for count in sorted(lanes):
             yield Folding(pe=count, simd=count, results=count)

@@ -17,13 +17,10 @@ from bitloom.hw.reduce import Finish, Positions, Reduction, reduce_fifo_depth
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.window_shape import WindowShape
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, lane_counts
 from bitloom.ops.pool_windows import Windows
 from bitloom.ops.reduction import RescaledLane, stage_logic
 from bitloom.ops.schedule import Schedule
-
-# More lanes than any bus or neighbour feeds are not worth considering.
-_MOST_LANES = 64
 
 
 class Pool(Hashable, Protocol):
@@ -61,12 +58,11 @@ class PoolCircuit(StreamingCircuit):
 
     def foldings(self) -> Iterable[Folding]:
         """Lanes that divide the channels; the rescale with slices or without."""
-        for lanes in range(1, min(self.channels, _MOST_LANES) + 1):
-            if self.channels % lanes == 0:
-                results = self._least_results(lanes)
-                yield Folding(simd=lanes, results=results, rescale_in_logic=True)
-                if RescaledLane.of(self._constants, Folding()).slices:
-                    yield Folding(simd=lanes, results=results)
+        for lanes in lane_counts(self.channels):
+            results = self._least_results(lanes)
+            yield Folding(simd=lanes, results=results, rescale_in_logic=True)
+            if RescaledLane.of(self._constants, Folding()).slices:
+                yield Folding(simd=lanes, results=results)
 
     def _least_results(self, lanes: int) -> int:
         """As few rescale units as keep up with a window's taps; all lanes where nothing is rescaled."""

@@ -16,11 +16,8 @@ from bitloom.hw.reduce import Finish, ReduceShape, Reduction, reduce, reduce_fif
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.rescale_form import whole_form
 from bitloom.hw.stream import Stream, StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, product_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, lane_counts, product_logic
 from bitloom.ops.schedule import Schedule
-
-# More lanes than any bus or neighbour feeds are not worth considering.
-_MOST_LANES = 64
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,11 @@ class ReductionCircuit(StreamingCircuit):
 
     def foldings(self) -> Iterable[Folding]:
         """Lanes that divide the axis along which beats lie; the rescale with slices or without."""
-        along = self.stages[0].along
-        for lanes in range(1, min(along, _MOST_LANES) + 1):
-            if along % lanes == 0:
-                results = self._shapes(lanes)[-1].result_lanes
-                yield Folding(simd=lanes, results=results, rescale_in_logic=True)
-                if RescaledLane.of(self._constants, Folding()).slices:
-                    yield Folding(simd=lanes, results=results)
+        for lanes in lane_counts(self.stages[0].along):
+            results = self._shapes(lanes)[-1].result_lanes
+            yield Folding(simd=lanes, results=results, rescale_in_logic=True)
+            if RescaledLane.of(self._constants, Folding()).slices:
+                yield Folding(simd=lanes, results=results)
 
     def estimate(self, folding: Folding) -> Estimate:
         """One cycle per input beat."""

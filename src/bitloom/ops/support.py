@@ -13,6 +13,9 @@ from bitloom.arith import IntType, Rescale
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Graph, Node, Operator, Quantization, SourceNode, Value
 
+# Kernels refuse biases whose scale is off by more than this, in output steps per bias step.
+_BIAS_SCALE_TOLERANCE = 0.02
+
 
 def random_integers(shape: tuple[int, ...], low: int, high: int, seed: int) -> npt.NDArray[np.int64]:
     """Integers from `low` to `high`, both included, the same for the same seed on every machine."""
@@ -45,6 +48,26 @@ def require_kinds(source: SourceNode, kinds: Iterable[tuple[str, str]]) -> None:
     if found not in allowed:
         said = ", ".join(f"{given} to {made}" for given, made in allowed)
         raise UnsupportedError(f"{source.kind} from {found[0]} to {found[1]}; supported: {said}", where=source.where)
+
+
+def require_bias_scale(source: SourceNode, x: Value, weights: Value, bias: Value | None) -> None:
+    """Check that a bias has the scale of the products, to which it is added as it is; weights have one scale.
+
+    Raises:
+        UnsupportedError: it has another.
+    """
+    if bias is None:
+        return
+    product = x.type.required_quantization.scale * weights.type.required_quantization.scales[0]
+    quantization = bias.type.quantization
+    # The kernel takes a bias that does not say its scale for one of scale 0.
+    bias_scale = quantization.scales[0] if quantization and quantization.axis is None else 0.0
+    if abs(product - bias_scale) / source.outputs[0].type.required_quantization.scale > _BIAS_SCALE_TOLERANCE:
+        raise UnsupportedError(
+            f"{source.kind} with a bias of scale {bias_scale:g}; the kernel takes input times weight scale, "
+            f"{product:g}",
+            where=source.where,
+        )
 
 
 def require_int32(rescale: Rescale, low: int, high: int, zero_point: int) -> None:
