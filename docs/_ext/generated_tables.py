@@ -35,10 +35,15 @@ class OperatorTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The table."""
         rows = [
-            (operator.name, ", ".join(operator.tflite), operator.summary, _software(operator), _hardware(operator))
+            (
+                f"`{operator.name}` {', '.join(operator.tflite)}",
+                operator.summary,
+                _software(operator),
+                _hardware(operator),
+            )
             for operator in operators().values()
         ]
-        return [table(("operator", "in TFLite files", "what it computes", "software", "hardware"), rows)]
+        return [table(("operator, and in TFLite files", "what it computes", "software", "hardware"), rows, code=False)]
 
 
 class BoardTable(SphinxDirective):
