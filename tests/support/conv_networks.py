@@ -321,6 +321,16 @@ def detection_head() -> Graph:
     return network.graph_to(*outputs)
 
 
+def two_scales() -> Graph:
+    """SSD: boxes of a large image, then those of a small one computed from it, which come when the next have begun."""
+    network = ConvolutionalBuilder("two_scales", 1, 8, 8, 3)
+    large = network.conv(network.x, 6, 3, stride=2)
+    small = network.conv(large, 4, 3, stride=2)
+    boxes = [network.shaped(network.conv(x, 8, 3, activation="NONE"), 1, -1, 4) for x in (large, small)]
+    network.sigmoid(network.join_channels(*boxes, axis=1))
+    return network.graph()
+
+
 def unread_ends() -> Graph:
     """Slices that leave out the end of the input and of a computed image: beats come after the last output."""
     network = ConvolutionalBuilder("unread_ends", 1, 9, 8, 3)
@@ -357,6 +367,7 @@ CONVOLUTIONAL = {
         channel_shuffle,
         temporal,
         detection_head,
+        two_scales,
         unread_ends,
         two_images,
     )

@@ -168,7 +168,7 @@ class PadCircuit(StreamingCircuit):
         """A beat of the operand waits for itself, one of the constant for those before it and at least one."""
         taken = np.zeros(self.output_type(folding).beats, np.int64)
         taken[chosen_beats(in_beats(self.axes, folding.simd))] = 1
-        return Schedule((np.maximum(np.cumsum(taken), 1),), LATENCY)
+        return Schedule((np.maximum(np.cumsum(taken), 1),), LATENCY, on_demand=True)
 
     def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
         """See `bitloom.hw.slice.insert`."""

@@ -27,11 +27,13 @@ class Schedule:
             start of the tensor, that must have been taken before the beat can leave. Never decreasing.
         latency: cycles from taking the last needed beat until the result's beat is offered.
         held: beats of each operand that the circuit takes and keeps until the others' have come.
+        on_demand: whether it takes a beat only when the next of the result needs it, and lets the others wait.
     """
 
     needed: tuple[Beats, ...]
     latency: int
     held: int = 0
+    on_demand: bool = False
 
 
 def elementwise(sources: Sequence[StreamType], target: StreamType, latency: int) -> Schedule:

@@ -32,13 +32,21 @@ _MARGIN = 4
 
 
 def find_branches(steps: tuple[Step, ...], interval: int) -> tuple[Branch, ...]:
-    """The FIFOs in front of every circuit that takes several streams.
+    """The FIFOs in front of every circuit that takes several streams, or lets its only one wait.
 
     Args:
         steps: every circuit at work.
         interval: cycles between inferences.
     """
-    return tuple(branch for step in steps if len(step.arrivals) > 1 for branch in _joined(step, interval))
+    found = (_alone(step, interval) if len(step.arrivals) == 1 else _joined(step, interval) for step in steps)
+    return tuple(branch for branches in found for branch in branches)
+
+
+def _alone(step: Step, interval: int) -> list[Branch]:
+    """The FIFO in front of what waits for no other stream, but takes its own unevenly: it keeps up the speed only."""
+    arrival = step.arrivals[0]
+    depth = _most_waiting(step, arrival, interval) if step.on_demand else 0
+    return [Branch(step.node.name, 0, arrival.value, arrival.type, depth + _MARGIN, 0)] if depth else []
 
 
 def _joined(step: Step, interval: int) -> list[Branch]:

@@ -66,6 +66,7 @@ class Step:
         result: what it gives.
         latency: cycles from taking the last beat that one of its beats needs to giving it.
         held: beats of each operand that it keeps until the others' have come.
+        on_demand: whether it takes a beat only when the next of its own needs it.
     """
 
     node: Node
@@ -73,6 +74,7 @@ class Step:
     result: Flow
     latency: int
     held: int
+    on_demand: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def trace(graph: Graph, inputs: tuple[Port, ...], nodes: tuple[NodePlan, ...], i
         if plan is None:
             flows[result] = _forked(graph, result, flows[node.inputs[0]])
             continue
-        steps.append(_step(graph, plan, flows))
+        steps.append(_step(graph, plan, flows, interval))
         flows[result] = steps[-1].result
     return tuple(steps)
 
@@ -136,8 +138,8 @@ def _forked(graph: Graph, value: str, flow: Flow) -> Flow:
     return replace(flow, needed={**flow.needed, value: np.arange(1, flow.type.beats + 1, dtype=np.int64)})
 
 
-def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
-    """Needs composed; times never closer than the circuit's speed allows."""
+def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow], interval: int) -> Step:
+    """Needs composed; times never closer than the circuit's speed allows, from one inference to the next as well."""
     schedule = plan.circuit.schedule(plan.folding)
     operands = [name for name in plan.node.inputs if not graph.value(name).is_constant]
     arrivals = tuple(
@@ -157,5 +159,6 @@ def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow]) -> Step:
     ready = np.maximum.reduce([at_beats(arrival.flow.times, arrival.taken) for arrival in arrivals]) + schedule.latency
     spread = np.arange(len(ready), dtype=np.int64) * plan.estimate.cycles // len(ready)
     times = np.maximum.accumulate(ready - spread) + spread
+    times = np.maximum(times, times[-1] - interval + plan.estimate.cycles // len(ready) + spread)
     result = _forked(graph, plan.node.outputs[0], Flow(plan.output_type, needed, times))
-    return Step(plan.node, arrivals, result, schedule.latency, schedule.held)
+    return Step(plan.node, arrivals, result, schedule.latency, schedule.held, schedule.on_demand)
