@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import pyrtl
 import pytest
-from gate_level import synthesize_gates
+from gate_stream import synthesized_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_checks import build_between, combinational_inputs, run_checked
@@ -15,7 +12,6 @@ from stream_checks import build_between, combinational_inputs, run_checked
 from bitloom.arith import IntType
 from bitloom.arith.fixed_point import divide_by_power, multiply_high, reciprocal
 from bitloom.errors import HardwareError
-from bitloom.hw.simulate import simulate_stream
 from bitloom.hw.softmax import LARGEST_ROW, SOFTMAX_MULTIPLIERS, softmax, softmax_cycles
 from bitloom.hw.stream import StreamType
 from bitloom.ops.softmax import Softmax
@@ -140,38 +136,9 @@ def test_no_combinational_path():
 def test_synthesised_it_is_still_exact(tmp_path):
     operator, inputs = Softmax(INT8, INT8, 0.1), rows_of(4, 12, 6)
     source, sink = build(operator.exp_table(), 6)
-    text = io.StringIO()
-    pyrtl.output_to_verilog(text, add_reset=True)
-    gates = synthesize_gates(text.getvalue(), "toplevel", tmp_path)
+    gates, tensors = synthesized_stream(inputs, source, sink, tmp_path)
+    np.testing.assert_array_equal(tensors, operator.evaluate([inputs])[0])
     assert gates.cells["DSP48E1"] == SOFTMAX_MULTIPLIERS
-    recorder = Recorder()
-    run = simulate_stream(inputs, source, sink, stall=0.2, simulation=recorder)
-    np.testing.assert_array_equal(run.tensors, operator.evaluate([inputs])[0])
-    inputs_bits = {"source_data": 8, "source_valid": 1, "source_last": 1, "sink_ready": 1, "reset": 1}
-    seen = gates.run(inputs_bits, recorder.outputs, recorder.steps)
-    assert [only_valid(outputs) for outputs in seen] == recorder.seen
-
-
-def only_valid(outputs):
-    """Payloads count only where they are valid."""
-    return outputs if outputs["sink_valid"] else {**outputs, "sink_data": 0, "sink_last": 0}
-
-
-class Recorder:
-    """A simulation that keeps what went in and came out."""
-
-    outputs = {"source_ready": 1, "sink_valid": 1, "sink_last": 1, "sink_data": 8}  # noqa: RUF012 - never changed
-
-    def __init__(self):
-        self.simulation, self.steps, self.seen = pyrtl.FastSimulation(tracer=None), [], []
-
-    def step(self, inputs):
-        self.simulation.step(inputs)
-        self.steps.append(dict(inputs))
-        self.seen.append(only_valid({name: self.inspect(name) for name in self.outputs}))
-
-    def inspect(self, name):
-        return self.simulation.inspect(name)
 
 
 @pytest.mark.parametrize(
