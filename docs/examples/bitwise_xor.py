@@ -1,4 +1,4 @@
-"""MAXIMUM: the larger of two elements, an operator of two streams with a circuit of its own."""
+"""BITWISE_XOR: the bits in which two elements differ, an operator of two streams with a circuit of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pyrtl import Register, WireVector, select, signed_lt
+from pyrtl import Register, WireVector
 
 from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
@@ -20,24 +20,24 @@ from bitloom.ops.schedule import Schedule, elementwise
 from bitloom.ops.support import example_graph, require_element, require_kinds
 
 LATENCY = 1
-"""Cycles of the pipeline: a comparison, a choice and a register."""
+"""Cycles of the pipeline: a gate and a register."""
 
 
 @register
 @dataclass(frozen=True)
-class Maximum(StreamingOperator):
-    """``max(x, y)``, element by element.
+class BitwiseXor(StreamingOperator):
+    """``x ^ y``, element by element.
 
-    Source: LiteRT's reference kernel of MAXIMUM, which compares integers as they are. That is the maximum of the real
-    numbers only where all scales and zero points are equal; others are refused.
+    Source: LiteRT's reference kernel of BITWISE_XOR, which takes integers as they are and looks at no scale. A result
+    of another scale than its operands' would mean something else than its bits; such nodes are refused.
 
     Attributes:
         element: the type of x, y and the result.
     """
 
-    name = "maximum"
-    tflite = ("MAXIMUM",)
-    summary = "the larger of two elements"
+    name = "bitwise_xor"
+    tflite = ("BITWISE_XOR",)
+    summary = "the bits in which two elements differ"
 
     element: IntType
 
@@ -52,22 +52,22 @@ class Maximum(StreamingOperator):
 
     def evaluate(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """x and y (inferences, *shape)."""
-        return (np.maximum(inputs[0], inputs[1]),)
+        return (np.bitwise_xor(inputs[0], inputs[1]),)
 
     def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:
-        """A comparison per lane.
+        """A gate per bit.
 
         Raises:
-            UnsupportedError: a constant operand, or unsigned elements.
+            UnsupportedError: a constant operand.
         """
-        if any(operand.is_constant for operand in operands) or not self.element.signed:
-            raise UnsupportedError(f"{self.name} of constants or of {self.element} has no hardware")
-        return MaximumCircuit(self.element, results[0].type.size)
+        if any(operand.is_constant for operand in operands):
+            raise UnsupportedError(f"{self.name} of a constant has no hardware")
+        return BitwiseXorCircuit(self.element, results[0].type.size)
 
     @classmethod
     def lower(cls, source: SourceNode) -> Lowered:
         """From a file's node."""
-        require_kinds(source, [("int8", "int8"), ("uint8", "uint8")])
+        require_kinds(source, [("int8", "int8")])
         values = [source.operand(0), source.operand(1), *source.outputs]
         if len({value.type.required_quantization for value in values}) > 1:
             raise UnsupportedError(f"{source.kind} of different scales", where=source.where)
@@ -75,18 +75,18 @@ class Maximum(StreamingOperator):
 
     @classmethod
     def examples(cls) -> Iterable[Example]:
-        """An image, and a number of elements that no lanes divide."""
-        yield _example("image", (1, 4, 4, 3), IntType(8))
-        yield _example("odd", (1, 23), IntType(8))
-        yield _example("uint8", (1, 23), IntType(8, signed=False))
+        """An image, a number of elements that no lanes divide, a constant operand."""
+        yield _example("image", (1, 4, 4, 3))
+        yield _example("odd", (1, 23))
+        yield _example("constant", (1, 3), np.array([[1, 2, 4]]))
 
 
 @dataclass(frozen=True)
-class MaximumCircuit(StreamingCircuit):
+class BitwiseXorCircuit(StreamingCircuit):
     """Two streams, joined.
 
     Attributes:
-        element: what is compared.
+        element: the type of both, and of the result.
         size: elements per tensor.
     """
 
@@ -99,9 +99,8 @@ class MaximumCircuit(StreamingCircuit):
             yield Folding(pe=1 << exponent, simd=1 << exponent, results=1 << exponent)
 
     def estimate(self, folding: Folding) -> Estimate:
-        """A comparison and a choice per lane."""
-        cycles = -(-self.size // folding.simd)
-        return Estimate(cycles=cycles, logic=2 * self.element.bits * folding.simd + 40)
+        """A gate per bit, and what joins."""
+        return Estimate(cycles=-(-self.size // folding.simd), logic=self.element.bits * folding.simd + 40)
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """Both tensors as one row."""
@@ -116,22 +115,17 @@ class MaximumCircuit(StreamingCircuit):
         return elementwise(self.input_types(folding), self.output_type(folding), join_latency(2, LATENCY))
 
     def build(self, name: str, folding: Folding, streams: Sequence[Stream], reset: WireVector) -> Stream:
-        """See `bitloom.hw.join.join`."""
-        bits = self.element.bits
+        """See `bitloom.hw.join.join`; the bits of all lanes at once."""
 
-        def larger(data: Sequence[WireVector], taken: WireVector) -> list[WireVector]:  # noqa: ARG001 - no state
-            results = []
-            for lane in range(folding.simd):
-                left, right = (each[lane * bits : (lane + 1) * bits] for each in data)
-                result = Register(bits, f"{name}_result{lane}")
-                result.next <<= select(signed_lt(left, right), right, left)
-                results.append(result)
-            return results
+        def different(data: Sequence[WireVector], taken: WireVector) -> list[WireVector]:  # noqa: ARG001 - no state
+            result = Register(len(data[0]), f"{name}_result")
+            result.next <<= data[0] ^ data[1]
+            return [result]
 
-        return join(name, streams, self.output_type(folding), LATENCY, larger, reset)
+        return join(name, streams, self.output_type(folding), LATENCY, different, reset)
 
 
-def _example(name: str, shape: tuple[int, ...], element: IntType) -> Example:
-    tensor = TensorType(shape, element, Quantization((0.05,), (3,)))
-    x, y, z = Value("x", tensor), Value("y", tensor), Value("z", tensor)
-    return example_graph(Maximum, f"maximum_{name}", "MAXIMUM", [x, y], z)
+def _example(name: str, shape: tuple[int, ...], constant: Array | None = None) -> Example:
+    tensor = TensorType(shape, IntType(8), Quantization((0.05,), (3,)))
+    x, y, z = Value("x", tensor), Value("y", tensor, constant), Value("z", tensor)
+    return example_graph(BitwiseXor, f"bitwise_xor_{name}", "BITWISE_XOR", [x, y], z)
