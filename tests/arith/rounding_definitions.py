@@ -31,12 +31,22 @@ def magnitude(value: Fraction) -> int:
     return estimate + 1 if abs(value) >= Fraction(2) ** estimate else estimate
 
 
-def binary64(value: Fraction) -> Fraction:
-    """The nearest number of 53 significant bits, ties to even (exponents are not limited)."""
+def significant(value: Fraction, bits: int) -> Fraction:
+    """The nearest number of so many significant bits, ties to even (exponents are not limited)."""
     if value == 0:
         return value
-    exponent = magnitude(value) - 53
+    exponent = magnitude(value) - bits
     return half_even(value / Fraction(2) ** exponent) * Fraction(2) ** exponent
+
+
+def binary64(value: Fraction) -> Fraction:
+    """As a float64."""
+    return significant(value, 53)
+
+
+def binary32(value: Fraction) -> Fraction:
+    """As a float32."""
+    return significant(value, 24)
 
 
 def fixed_point(real: float) -> tuple[int, int]:
@@ -66,6 +76,8 @@ def rescaled(value: int, real: float, rounding: Rounding) -> int:
     """One accumulator times one real multiplier, rounded."""
     if rounding is Rounding.FLOAT64:
         return half_away(binary64(Fraction(value) * Fraction(real)))
+    if rounding is Rounding.FLOAT32:
+        return half_even(binary32(binary32(Fraction(value)) * binary32(Fraction(real))))
     multiplier, shift = fixed_point(real)
     if rounding is Rounding.DOUBLE:
         # To a whole number first, halves up; then by the power of two, halves away from zero.

