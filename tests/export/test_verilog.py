@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from conv_networks import CONVOLUTIONAL
 from models import dense_network, every_operator_network
 
 from bitloom.design import Circuit, design
@@ -20,6 +21,7 @@ NETWORKS = {
     "stream": (dense_network([17, 6, 3], 2), Target(interval=9), Bus.STREAM),
     "small": (dense_network([20, 5], 3, tail="arg_max"), Target(dsp=2), Bus.AXI),
     "everything": (every_operator_network(4), Target(interval=200), Bus.AXI),
+    **{name: (make(), Target(dsp=60), Bus.STREAM) for name, make in CONVOLUTIONAL.items()},
 }
 
 
@@ -62,9 +64,11 @@ def test_ports_are_those_of_the_buses(module):
     header = module.text[: module.text.index(");")]
     ports = re.findall(r"(?:input|output) wire (?:\[\d+:0\] )?(\w+)", header)
     assert ports[:2] == ["aclk", "aresetn"]
-    assert {"s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast"} <= set(ports)
-    assert {"m_axis_tdata", "m_axis_tvalid", "m_axis_tready", "m_axis_tlast", "m_axis_tkeep"} <= set(ports)
-    assert all(port in ("aclk", "aresetn") or port.startswith(("s_axis_", "m_axis_", "s_axi_")) for port in ports)
+    # Several streams of a kind are numbered.
+    kinds = {re.sub(r"^([sm]_axis)\d+_", r"\1_", port) for port in ports[2:]}
+    assert {"s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast"} <= kinds
+    assert {"m_axis_tdata", "m_axis_tvalid", "m_axis_tready", "m_axis_tlast", "m_axis_tkeep"} <= kinds
+    assert all(port.startswith(("s_axis_", "m_axis_", "s_axi_")) for port in kinds)
     # Every port says to which bus it belongs, and the clock which buses it clocks.
     assert len(re.findall(r"X_INTERFACE_INFO", header)) == len(ports)
     buses = re.search(r"ASSOCIATED_BUSIF ([\w:]+), ASSOCIATED_RESET aresetn", header).group(1).split(":")

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 import pyrtl
+from pyrtl.importexport import _VerilogOutput
 
 from bitloom.design import Circuit
 
@@ -43,9 +44,21 @@ def to_verilog(circuit: Circuit) -> VerilogModule:
     return VerilogModule(circuit.name, core, "core", text)
 
 
+class _Emitter(_VerilogOutput):  # type: ignore[misc]
+    """PyRTL's emitter, which `pyrtl.output_to_verilog` calls, but for one rule.
+
+    It writes a choice that is added to something into the sum, ``a + (c ? 8'd1 : 8'd2)``, whose constants Verilog then
+    widens to the sum: right, but linters warn of every one. So choices among terms have wires of their own.
+    """
+
+    def _must_declare_wire(self, gate: pyrtl.Gate) -> bool:
+        is_term = gate.op == "x" and any(reader.op in "+-*" for reader in gate.dests)
+        return is_term or bool(super()._must_declare_wire(gate))
+
+
 def _core(circuit: Circuit, name: str) -> str:
     buffer = io.StringIO()
-    pyrtl.output_to_verilog(buffer, add_reset=False, block=circuit.block, module_name=name)
+    _Emitter(circuit.block, add_reset=False, module_name=name).output_to_verilog(buffer, initialize_registers=False)
     text = buffer.getvalue()
     # The emitter's own header tells how to synthesise this module as the top, which it is not.
     return _in_short_blocks(_renumbered(text[text.index(f"module {name}(") :]))
