@@ -20,7 +20,7 @@ import pyrtl
 from pyrtl import Const, WireVector, select
 
 from bitloom.errors import HardwareError
-from bitloom.hw.registers import constant, delayed, signed_sum
+from bitloom.hw.registers import constant, delayed, resized, signed_sum
 
 # Registered levels: enough for 32 digits, two adder levels to a register.
 LATENCY = 3
@@ -98,7 +98,7 @@ class _Term:
 
 def _shifted(value: WireVector, exponent: int, bits: int) -> WireVector:
     shifted = pyrtl.concat(value, Const(0, exponent)) if exponent else value
-    return shifted.sign_extended(bits) if shifted.bitwidth < bits else shifted.truncate(bits)
+    return resized(shifted, bits)
 
 
 def _add_pairs(terms: list[_Term], bits: int) -> list[_Term]:

@@ -31,7 +31,7 @@ from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.fifo import credit_fifo
 from bitloom.hw.loop_nest import by_position
-from bitloom.hw.registers import delayed, delayed_flag, named, signed_sum, wrapping_counter
+from bitloom.hw.registers import delayed, delayed_flag, named, resized, signed_sum, wrapping_counter
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.rescale import RescaleConstants, clamp, rescale
 from bitloom.hw.serialize import serialize
@@ -359,7 +359,7 @@ def _joined(reduction: Reduction, partial: WireVector, element: WireVector, firs
     """The partial result with one element more; the element alone where it is the first."""
     if reduction is Reduction.SUM:
         return signed_sum(select(first, Const(0, bits), partial), element, bits)
-    wide = element.truncate(bits) if element.bitwidth > bits else element.sign_extended(bits)
+    wide = resized(element, bits)
     return select(first | pyrtl.signed_gt(wide, partial), wide, partial)
 
 
@@ -395,5 +395,4 @@ def _finished(name: str, values: list[WireVector], group: WireVector, finish: Fi
             delayed(clamp(value, finish.bounds, finish.output), 1, f"{name}_clamped{lane}")
             for lane, value in enumerate(values)
         ]
-    bits = finish.output.bits
-    return [value.truncate(bits) if value.bitwidth > bits else value.sign_extended(bits) for value in values]
+    return [resized(value, finish.output.bits) for value in values]

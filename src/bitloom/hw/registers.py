@@ -81,10 +81,11 @@ def wrapping_counter(name: str, length: int, enable: WireVector, reset: WireVect
 
 def signed_sum(left: WireVector, right: WireVector, bits: int) -> WireVector:
     """Two's complement sum, of a width that is known to hold it."""
-    return (_resize(left, bits) + _resize(right, bits)).truncate(bits)
+    return (resized(left, bits) + resized(right, bits)).truncate(bits)
 
 
-def _resize(value: WireVector, bits: int) -> WireVector:
+def resized(value: WireVector, bits: int) -> WireVector:
+    """A signed number in as many bits, the highest ones cut off or the sign repeated."""
     return value.truncate(bits) if value.bitwidth >= bits else value.sign_extended(bits)
 
 

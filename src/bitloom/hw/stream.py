@@ -143,6 +143,10 @@ class Stream:
         bits = self.type.element.bits
         return self.data[index * bits : (index + 1) * bits]
 
+    def retyped(self, stream_type: StreamType) -> Stream:
+        """The same beats cut into rows, or tensors, elsewhere; `last` stays where it was."""
+        return Stream(self.name, stream_type, self.data, self.valid, self.last, self.ready)
+
     def drive(self, data: WireVector, valid: WireVector, last: WireVector) -> None:
         """Connect a producer's wires."""
         connect(self.data, data)

@@ -70,15 +70,10 @@ def convert_width(name: str, stream: Stream, target: StreamType, reset: WireVect
     lanes = intermediate_lanes(stream.type, target)
     if stream.type.lanes > lanes:
         stream = _unpack(f"{name}_unpack", stream, lanes, reset)
-    stream = _relabel(stream, replace(stream.type, row=target.row, rows=target.rows))
+    stream = stream.retyped(replace(stream.type, row=target.row, rows=target.rows))
     if target.lanes > lanes:
         stream = _pack(f"{name}_pack", stream, target.lanes, reset)
     return stream
-
-
-def _relabel(stream: Stream, stream_type: StreamType) -> Stream:
-    """The same wires with rows cut elsewhere: beats are the same."""
-    return Stream(stream.name, stream_type, stream.data, stream.valid, stream.last, stream.ready)
 
 
 def _unpack(name: str, stream: Stream, lanes: int, reset: WireVector) -> Stream:

@@ -181,9 +181,9 @@ class ConvolutionCircuit(StreamingCircuit):
         terms, shape, stream = self.terms, self._shape(folding), streams[0]
         weights = terms.weights
         if windows := self._window(folding):
-            images = _retyped(stream, windows.input_type(terms.element))
+            images = stream.retyped(windows.input_type(terms.element))
             taps = window(f"{name}_window", images, windows, terms.operator.input_zero_point, reset)
-            stream = _retyped(taps, self._window_type(windows))
+            stream = taps.retyped(self._window_type(windows))
             weights = weights[:, self._order(windows, shape.parallel)]
         stream = convert_width(f"{name}_lanes", stream, shape.input_type(terms.element), reset)
         return dense(name, stream, shape, weights, terms.constants, terms.operator.output, reset)
@@ -352,8 +352,3 @@ class ConvolutionCircuit(StreamingCircuit):
     @cached_property
     def _cost(self) -> DenseCost:
         return DenseCost(self.terms)
-
-
-def _retyped(stream: Stream, stream_type: StreamType) -> Stream:
-    """The same beats, cut into rows and tensors elsewhere; who reads it counts by himself and needs no `last`."""
-    return Stream(stream.name, stream_type, stream.data, stream.valid, stream.last, stream.ready)

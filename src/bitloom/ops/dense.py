@@ -21,7 +21,7 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
 from bitloom.ops.dense_cost import DenseCost
 from bitloom.ops.dense_folding import Pair, results_unit, useful_parts, worthwhile, worthwhile_results
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, accumulator_facts
 from bitloom.ops.schedule import Schedule
 
 
@@ -117,11 +117,9 @@ class DenseTerms:
 
     def facts(self) -> Mapping[str, int]:
         """Range and width of the accumulator with its bias; the narrowed rescale."""
-        bounds, narrowed = self.constants.range, self.narrowed
+        narrowed = self.narrowed
         return {
-            "accumulator_low": bounds.low,
-            "accumulator_high": bounds.high,
-            "accumulator_bits": bounds.signed_bits,
+            **accumulator_facts(self.constants.range),
             "rescale_multiplier_bits": narrowed.multiplier_bits,
             "rescale_shift": narrowed.shift,
         }

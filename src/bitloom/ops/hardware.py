@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pyrtl import WireVector
 
+from bitloom.arith import Interval
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.logic_multiply import canonical_signed_digits
 from bitloom.hw.memory import ram_size
@@ -142,6 +143,11 @@ def lane_counts(length: int) -> list[int]:
     ([1, 2, 3, 4, 6, 12], [1, 2, 5, 10, 13, 26])
     """
     return [lanes for lanes in range(1, min(length, MOST_LANES) + 1) if length % lanes == 0]
+
+
+def accumulator_facts(reached: Interval) -> dict[str, int]:
+    """The range and the width of an accumulator, as `StreamingCircuit.facts` names them."""
+    return {"accumulator_low": reached.low, "accumulator_high": reached.high, "accumulator_bits": reached.signed_bits}
 
 
 def dsp_slices(left_bits: int, right_bits: int, fabric: Fabric = XC7) -> int:

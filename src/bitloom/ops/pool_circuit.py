@@ -17,7 +17,7 @@ from bitloom.hw.reduce import Finish, Positions, Reduction, reduce_fifo_depth
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.window_shape import WindowShape
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, lane_counts
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, accumulator_facts, lane_counts
 from bitloom.ops.pool_windows import Windows
 from bitloom.ops.reduction import RescaledLane, stage_logic
 from bitloom.ops.schedule import Schedule
@@ -91,8 +91,7 @@ class PoolCircuit(StreamingCircuit):
 
     def facts(self) -> Mapping[str, int]:
         """Range and width of what is reduced, before a division."""
-        sums = self._sums
-        return {"accumulator_low": sums.low, "accumulator_high": sums.high, "accumulator_bits": sums.signed_bits}
+        return accumulator_facts(self._sums)
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """Images, channels last."""

@@ -16,7 +16,7 @@ from bitloom.hw.reduce import Finish, ReduceShape, Reduction, reduce, reduce_fif
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.rescale_form import whole_form
 from bitloom.hw.stream import Stream, StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, lane_counts, product_logic
+from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, accumulator_facts, lane_counts, product_logic
 from bitloom.ops.schedule import Schedule
 
 
@@ -112,8 +112,7 @@ class ReductionCircuit(StreamingCircuit):
 
     def facts(self) -> Mapping[str, int]:
         """Range and width of what is reduced, before a rescale."""
-        sums = self._sums
-        return {"accumulator_low": sums.low, "accumulator_high": sums.high, "accumulator_bits": sums.signed_bits}
+        return accumulator_facts(self._sums)
 
     def input_types(self, folding: Folding) -> tuple[StreamType, ...]:
         """Rows of the axis along which beats lie."""
