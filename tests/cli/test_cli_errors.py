@@ -29,7 +29,10 @@ CASES: list[tuple[list[str], str]] = [
     (["show", "DIR/none.tflite"], "DIR/none.tflite: no such file; check the path"),
     (["show", "DIR"], "DIR: is a folder, not a model file; name the file inside it"),
     (["show", ""], "'': is a folder"),
-    (["show", "DIR/empty"], "DIR/empty: is empty; known formats: TFLite (.tflite), graph text (.bitloom)"),
+    (
+        ["show", "DIR/empty"],
+        "DIR/empty: is empty; known formats: TFLite (.tflite), ONNX (.onnx), graph",
+    ),
     (["show", "DIR/other"], "DIR/other: is not a model file of a known format; known formats"),
     (["show", "DIR/truncated.tflite"], "DIR/truncated.tflite: "),
     (["verify", "DIR/float.tflite"], "DIR/float.tflite: "),
@@ -65,7 +68,10 @@ CASES: list[tuple[list[str], str]] = [
     ([*RUN, "--seed", "-1"], "argument --seed: -1 is too small"),
     ([*RUN, "--interval", "0"], "argument --interval: 0 is too small"),
     # Choices
-    (["run", "MODEL", "--executor", "tensorflow"], "there is no executor 'tensorflow', choose from litert, numpy,"),
+    (
+        ["run", "MODEL", "--executor", "tensorflow"],
+        "there is no executor 'tensorflow', choose from litert, onnxruntime",
+    ),
     (["run", "MODEL", "--executor", "pyrtl", "--simulation", "quick"], "simulation is one of interpreted, fast"),
     (["run", "MODEL", "--executor", "verilog", "--simulator", "vcs"], "simulator is one of verilator, icarus, not"),
     ([*RUN, "--litert-kernels", "best"], "litert_kernels is one of reference, default, not 'best'"),

@@ -19,7 +19,8 @@ NAME = "verify"
 HELP = "run several executors on the same inputs and compare every tensor by equality"
 
 _EPILOG = """\
-The judge is litert where it takes part, else numpy. Exit status 1 if any element of any tensor differs.
+The judge is litert where it takes part, else onnxruntime, else numpy.
+Exit status 1 if any element of any tensor differs.
 
 examples:
   bitloom verify digits.tflite
@@ -33,13 +34,15 @@ _NARROWEST_NAME, _OTHER_COLUMNS = 16, 66
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file, or the text of a graph (bitloom show --full)")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a .tflite or .onnx file, or the text of a graph (bitloom show --full)"
+    )
     parser.add_argument(
         "--executors",
         type=executor_names,
-        default=EXECUTOR_NAMES,
+        default=None,
         metavar="A,B,...",
-        help=f"two or more of {', '.join(EXECUTOR_NAMES)} (default: all)",
+        help=f"two or more of {', '.join(EXECUTOR_NAMES)} (default: all that fit the format of the model)",
     )
     parser.add_argument(
         "--stalls", action="store_true", help="let the producers and consumers of circuits pause at random (see --seed)"
@@ -57,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from bitloom.cli.render import label, output_console
     from bitloom.run.verify import check_executors, verify
 
-    check_executors(arguments.executors)
+    if arguments.executors is not None:
+        check_executors(arguments.executors)
     options = executor_options(arguments, stalls=arguments.stalls)
     files.check_file(arguments.json)
     model = load(arguments.model)

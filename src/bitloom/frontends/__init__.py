@@ -11,13 +11,16 @@ from pathlib import Path
 
 from bitloom.errors import ModelFormatError
 from bitloom.frontends.model import Model
+from bitloom.frontends.onnx import load_onnx
+from bitloom.frontends.onnx_file import is_onnx
 from bitloom.frontends.text import is_graph_text, load_graph_text
 from bitloom.frontends.tflite import is_tflite, load_tflite
 
-__all__ = ["Model", "load", "load_graph_text", "load_tflite"]
+__all__ = ["Model", "load", "load_graph_text", "load_onnx", "load_tflite"]
 
 _FRONT_ENDS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str, str], Model]], ...] = (
     ("TFLite (.tflite)", is_tflite, load_tflite),
+    ("ONNX (.onnx)", is_onnx, load_onnx),
     ("graph text (.bitloom)", is_graph_text, load_graph_text),
 )
 

@@ -10,17 +10,51 @@ from bitloom.ir import Graph
 
 
 @dataclass(frozen=True)
+class TensorView:
+    """Where the elements of a value are in a tensor of an ONNX file.
+
+    ``elements of the value = tensor.reshape(factors).transpose(order)``, in the value's own shape.
+
+    Attributes:
+        tensor: its name in the file.
+        shape: its shape there.
+        factors: a shape of as many elements.
+        order: axes of `factors`.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    factors: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """The ONNX file of a graph.
+
+    Attributes:
+        content: its bytes.
+        views: for each value of the graph that is a tensor of the file, which, and how.
+    """
+
+    content: bytes = field(repr=False)
+    views: Mapping[str, TensorView] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Model:
-    """A graph, and the file it came from, which LiteRT judges it by.
+    """A graph, and the file it came from, which LiteRT or ONNX Runtime judges it by.
 
     Attributes:
         graph: the integer graph.
         name: of the model, for reports.
         flatbuffer: the bytes of the TFLite file, or None if the graph came from elsewhere.
         tensor_indices: for each tensor of the graph its index in that file; empty without a file.
+        onnx: the ONNX file, or None if the graph came from elsewhere.
     """
 
     graph: Graph
     name: str
     flatbuffer: bytes | None = field(default=None, repr=False)
     tensor_indices: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    onnx: OnnxSource | None = field(default=None, repr=False)

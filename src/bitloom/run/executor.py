@@ -21,6 +21,7 @@ from bitloom.run.result import RunResult
 EXECUTORS: Mapping[str, str] = MappingProxyType(
     {
         "litert": "bitloom.run.litert:LitertExecutor",
+        "onnxruntime": "bitloom.run.onnxruntime:OnnxruntimeExecutor",
         "numpy": "bitloom.run.numpy_executor:NumpyExecutor",
         "pyrtl": "bitloom.run.pyrtl_executor:PyrtlExecutor",
         "verilog": "bitloom.run.verilog:VerilogExecutor",
@@ -73,6 +74,12 @@ class ExecutorOptions:
                 raise UsageError(f"{field.name} is one of {', '.join(choices)}, not '{given}'")
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch_size is at least 1, not {self.batch_size}")
+
+
+def default_executors(model: Model) -> tuple[str, ...]:
+    """Every executor but the judges of other formats than the model's."""
+    other = "litert" if model.onnx is not None else "onnxruntime"
+    return tuple(name for name in EXECUTORS if name != other)
 
 
 class Executor(Protocol):

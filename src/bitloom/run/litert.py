@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from bitloom.errors import ExecutionError
+from bitloom.errors import ExecutionError, UsageError
 from bitloom.export.tflite import graph_to_tflite
 from bitloom.frontends import Model, load_tflite
 from bitloom.ir.operator import Array
@@ -83,6 +83,12 @@ class LitertExecutor:
 
 def _tflite(model: Model) -> tuple[bytes, Mapping[str, int]]:
     """The model's own file, or one written from its graph."""
+    if model.onnx is not None:
+        raise UsageError(
+            "LiteRT computes TFLite files, whose operators round otherwise than those of this ONNX model",
+            where=f"'{model.name}'",
+            remedy="choose onnxruntime",
+        )
     if model.flatbuffer is not None:
         return model.flatbuffer, model.tensor_indices
     content = graph_to_tflite(model.graph)

@@ -14,11 +14,11 @@ from bitloom.frontends import Model
 from bitloom.ir import Graph
 from bitloom.ir.operator import Array
 from bitloom.run.batches import joined, run_batches
-from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor
+from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor, default_executors
 from bitloom.run.inputs import arrange_inputs
 from bitloom.run.result import Cycles, RunResult
 
-JUDGES = ("litert", "numpy")
+JUDGES = ("litert", "onnxruntime", "numpy")
 """The executors that others are compared with, where they take part: the first of these, else the first given."""
 
 Progress = Callable[[str, int, int], None]
@@ -167,7 +167,7 @@ def _tensor_json(tensor: TensorReport) -> dict[str, Any]:
 def verify(
     model: Model,
     inputs: Array | Mapping[str, Array],
-    executors: Sequence[str] = tuple(EXECUTORS),
+    executors: Sequence[str] | None = None,
     options: ExecutorOptions | None = None,
     progress: Progress | None = None,
 ) -> Verification:
@@ -176,7 +176,7 @@ def verify(
     Args:
         model: to compute.
         inputs: see `bitloom.run.inputs.arrange_inputs`.
-        executors: at least two different ones of `EXECUTORS`.
+        executors: at least two different ones of `EXECUTORS`; those of `default_executors` if None.
         options: for all of them.
         progress: called before an executor is made and after every batch.
 
@@ -185,6 +185,7 @@ def verify(
         InputError: the inputs do not fit the model.
         BitloomError: an executor cannot be made for this model or on this machine, or fails.
     """
+    executors = default_executors(model) if executors is None else executors
     check_executors(executors)
     chosen = options or ExecutorOptions()
     arrays = arrange_inputs(model.graph, inputs)
