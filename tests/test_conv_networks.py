@@ -1,7 +1,7 @@
 """Networks with the wiring of real ones: NumPy is LiteRT in every tensor, and the circuits are NumPy under stalls."""
 
 import pytest
-from conv_networks import CONVOLUTIONAL
+from conv_networks import CONVOLUTIONAL, ConvolutionalBuilder
 from models import (
     assert_litert_agrees,
     assert_same_tensors,
@@ -48,6 +48,22 @@ def test_the_planned_interval_is_kept(name):
     executor = create_executor("pyrtl", Model(graph, name), options)
     cycles = executor.run(random_inputs(graph, 9, seed=2)).cycles
     assert cycles.interval == executor.circuit.plan.interval
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["", "padded"])
+def test_a_skip_past_circuits_without_slack_keeps_the_interval(padded):
+    """What each circuit adds until the next has its beats counts: here nothing ever waits that makes up for it."""
+    network = ConvolutionalBuilder("skip", 1, 1, 32, 8)
+    x = network.x
+    for _ in range(2):
+        if padded:
+            x = network.padded(x, (0, 0), (0, 0), (2, 0), (0, 0))
+        x = network.conv(x, 8, (1, 3), padding="VALID" if padded else "SAME")
+    network.sum(network.x, x)
+    graph = network.graph()
+    options = ExecutorOptions(target=Target(interval=128), bus=Bus.STREAM)
+    executor = create_executor("pyrtl", Model(graph, graph.name), options)
+    assert executor.run(random_inputs(graph, 12, seed=2)).cycles.interval == 128
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -19,6 +19,8 @@ from bitloom.plan.plan import NodePlan, Plan, Port
 
 # Cycles in the buffers of an input port and an output port.
 _PORT_REGISTERS = 4
+# Cycles from one circuit to the next: its FIFO, and what changes the width or forks.
+_HANDOVER = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Step:
         node: whose circuit.
         arrivals: by stream operand.
         result: what it gives.
-        latency: cycles from taking the last beat that one of its beats needs to giving it.
+        latency: cycles from taking the last beat that one of its beats needs to giving it to the next circuit.
         held: beats of each operand that it keeps until the others' have come.
         on_demand: whether it takes a beat only when the next of its own needs it.
     """
@@ -156,9 +158,10 @@ def _step(graph: Graph, plan: NodePlan, flows: Mapping[str, Flow], interval: int
         )
         for source in {source for arrival in arrivals for source in arrival.flow.needed}
     }
-    ready = np.maximum.reduce([at_beats(arrival.flow.times, arrival.taken) for arrival in arrivals]) + schedule.latency
+    latency = schedule.latency + _HANDOVER
+    ready = np.maximum.reduce([at_beats(arrival.flow.times, arrival.taken) for arrival in arrivals]) + latency
     spread = np.arange(len(ready), dtype=np.int64) * plan.estimate.cycles // len(ready)
     times = np.maximum.accumulate(ready - spread) + spread
     times = np.maximum(times, times[-1] - interval + plan.estimate.cycles // len(ready) + spread)
     result = _forked(graph, plan.node.outputs[0], Flow(plan.output_type, needed, times))
-    return Step(plan.node, arrivals, result, schedule.latency, schedule.held, schedule.on_demand)
+    return Step(plan.node, arrivals, result, latency, schedule.held, schedule.on_demand)
