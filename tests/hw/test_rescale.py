@@ -128,7 +128,8 @@ def around_steps(reference, low, high, bias):
     for real, least, most, more in zip(reference.multipliers, low, high, bias, strict=True):
         points = [least, least + 1, most - 1, most, -(2**17), 2**17, -(2**16), 2**16]
         points += [round((output + 0.5) / real) + by for output in range(-130, 130) for by in (-1, 0, 1)]
-        chosen |= {point - more for point in points if least <= point <= most}
+        # Python's integers: a NumPy one is looked for in a range by going through it.
+        chosen |= {int(point - more) for point in points if least <= point <= most}
     return chosen
 
 
