@@ -126,6 +126,13 @@ def test_corrupt_files_give_errors_of_bitloom() -> None:
             load_onnx(bytes(broken), "broken")
 
 
+@pytest.mark.parametrize("text", [b"QuantizeLinear", b"quantizelinear_0", b"Conv"])
+def test_names_that_are_no_text(text: bytes) -> None:
+    content = small().content()
+    with pytest.raises(BitloomError, match="broken"):
+        load_onnx(content.replace(text, b"\xff" + text[1:]), "broken")
+
+
 def test_files_are_told_by_their_content(tmp_path: Path) -> None:
     content = small().content()
     assert is_onnx(content)

@@ -36,7 +36,11 @@ def load_onnx(content: bytes, name: str, where: str | None = None) -> Model:
         UnsupportedError: a float model, an operator or an attribute that is not supported, dynamic shapes.
     """
     place = where or name
-    return _Import(read_onnx_file(content, place), name, place).model(content)
+    try:
+        return _Import(read_onnx_file(content, place), name, place).model(content)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Corrupt files parse, too: as names that are no text, types that do not exist, shapes of nothing.
+        raise ModelFormatError(f"makes no sense: {error}", where=place) from error
 
 
 class _Import:

@@ -112,6 +112,10 @@ def read_onnx_file(content: bytes, where: str) -> OnnxFile:
             remedy="convert it with onnx.version_converter, or export it again",
         )
     graph = model.graph
+    ends = (*graph.input, *graph.output, *graph.initializer)
+    named = [text for node in graph.node for text in (node.op_type, node.domain, *node.input, *node.output)]
+    if not all(isinstance(text, str) for text in (*named, *(entry.name for entry in ends))):
+        raise ModelFormatError("holds names that are not UTF-8", where=where)
     constants = {tensor.name: _array(onnx, tensor, where) for tensor in graph.initializer}
     nodes = []
     for index, node in enumerate(graph.node):
@@ -120,9 +124,9 @@ def read_onnx_file(content: bytes, where: str) -> OnnxFile:
             constants[node.output[0]] = _constant(onnx, values, f"{where}: node {index} Constant")
         else:
             nodes.append(_node(onnx, index, node, where))
-    ends = [_end(onnx, entry, where) for entry in graph.input if entry.name not in constants]
+    inputs = tuple(_end(onnx, entry, where) for entry in graph.input if entry.name not in constants)
     outputs = tuple(entry.name for entry in graph.output)
-    return OnnxFile(tuple(nodes), constants, tuple(ends), outputs)
+    return OnnxFile(tuple(nodes), constants, inputs, outputs)
 
 
 def _checked(onnx: ModuleType, content: bytes, where: str) -> Any:
