@@ -25,7 +25,7 @@ def bus_through(element: IntType, row: int, lanes: int) -> tuple[Port, Port]:
     source, sink = Port("s_axis", "x", stream_type), Port("m_axis", "x", stream_type)
     reset = pyrtl.Input(1, "reset")
     stream, _ = input_stream(source, reset)
-    output_port(sink, output_buffer(sink, stream, reset))
+    output_port(sink, output_buffer(sink, stream, reset, reset))
     return source, sink
 
 

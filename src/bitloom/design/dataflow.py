@@ -56,17 +56,20 @@ class _Builder:
         """Make everything in the working block."""
         bus_reset = delayed(Input(1, "reset"), 1, "bus_reset")
         registers = add_registers(self.plan, bus_reset) if self.plan.bus is Bus.AXI else None
-        reset = named(bus_reset | registers.reset if registers else bus_reset, "core_reset")
+        wanted = bus_reset | registers.reset if registers else bus_reset
+        # A register of its own, because it goes everywhere; until it has come there, the ports are closed.
+        reset = named(delayed(wanted, 1, "reset_wanted"), "core_reset")
+        closed = named(wanted | reset, "closed")
         arriving = []
         for port in self.plan.inputs:
-            buffered, crossing = input_stream(port, reset)
+            buffered, crossing = input_stream(port, closed)
             arriving.append(crossing)
             self._offer(port.value, buffered, reset)
         for node in self.graph.nodes:
             self._add(node, reset)
         for index, port in enumerate(self.plan.outputs):
             stream = convert_width(f"{port.name}_width", self._take(port.value), port.type, reset)
-            leaving = output_buffer(port, stream, reset)
+            leaving = output_buffer(port, stream, reset, closed)
             if registers and index == 0:
                 watch(self.plan, registers, arriving, leaving, reset)
             output_port(port, leaving)

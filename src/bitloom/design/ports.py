@@ -33,9 +33,13 @@ def input_stream(port: Port, reset: WireVector) -> tuple[Stream, Stream]:
     return fifo(f"{port.name}_buffer", arriving, _PORT_DEPTH, reset), arriving
 
 
-def output_buffer(port: Port, stream: Stream, reset: WireVector) -> Stream:
-    """The buffer in front of an output port."""
-    return fifo(f"{port.name}_buffer", stream, _PORT_DEPTH, reset)
+def output_buffer(port: Port, stream: Stream, reset: WireVector, closed: WireVector) -> Stream:
+    """The buffer in front of an output port; while `closed` is high nothing leaves it."""
+    buffered = fifo(f"{port.name}_buffer", stream, _PORT_DEPTH, reset)
+    leaving = Stream.declare(f"{port.name}_leaving", port.type)
+    leaving.drive(buffered.data, buffered.valid & ~closed, buffered.last)
+    buffered.accept(leaving.ready & ~closed)
+    return leaving
 
 
 def output_port(port: Port, leaving: Stream) -> None:
