@@ -87,7 +87,7 @@ class LineSearch:
     def smallest(self, sides: Sequence[Conditions]) -> Lines:
         """The line of the smallest shift of each channel."""
         highest = self.largest_shift
-        lowest = np.zeros_like(highest)
+        lowest = np.maximum.reduce([side.places for side in sides])
         best = self.at(sides, highest)
         while (open_ := best.found & (lowest < highest)).any():
             middle = np.where(open_, (lowest + highest) >> 1, highest)

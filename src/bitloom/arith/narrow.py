@@ -19,16 +19,27 @@ channels can be brought to a common shift as far as multipliers may grow (`Narro
 
 A channel whose output is the same on its whole range has the multiplier 0, and so is no reason to widen anything.
 Roundings that treat negative numbers differently (halves away from zero) sometimes need a second offset for negative
-accumulators; each of the two parts of the range is then proved as a range of its own. And where a multiplier makes
-exact halves that a rounding sends now up, now down (half to even; or a float64 product that is a half only after its
-own rounding), the halves all go down and the accumulators that should have gone up are listed: the circuit adds one
-there.
+accumulators; each of the two parts of the range is then proved as a range of its own.
+
+Roundings to even send halves up to even values and down from odd ones, so steps to odd values come later than a line
+has them. A half is known by the fraction of the total: with the tie ``w``, a power of two, it lies in ``[0, w)``, and
+
+    output(a) = clamp(q - (q is odd and total mod 2**shift < w)),   q = total >> shift
+
+is monotone in the total as well: it reaches an even k at ``k * 2**shift`` and an odd one at ``k * 2**shift + w``, and
+so the conditions on (multiplier, offset) are as linear as before. For an exact multiplier m / 2**s these are m and s
+themselves, and w is 1. An odd zero point makes odd values of even ones; then steps to odd values come earlier by w,
+which the form does that sets the lowest bit of q where the fraction lies in ``[2**shift - w, 2**shift)``.
+
+What is still not on any line (a float64 product that is a half only after its own rounding; float32 accumulators of
+more than 24 bits) comes late, and the accumulators that should have gone up are listed: the circuit adds one there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +48,7 @@ import numpy.typing as npt
 from bitloom.arith.lines import MAXIMUM_SHIFT, Lines, LineSearch
 from bitloom.arith.narrowed import NarrowRescale
 from bitloom.arith.ranges import Interval
-from bitloom.arith.rescale import Int64Array, Rescale
+from bitloom.arith.rescale import Int64Array, Rescale, Rounding
 from bitloom.arith.steps import Conditions, Points, StepBounds, conditions_between, step_bounds
 from bitloom.errors import ArithmeticDomainError
 
@@ -45,6 +56,11 @@ from bitloom.errors import ArithmeticDomainError
 # power of two), or where the multiplier is wider than any multiplier slice takes and gets this much narrower.
 _SPLIT_WORTH_BITS = 3
 _SLICE_BITS = 24
+_TO_EVEN = {Rounding.HALF_EVEN, Rounding.FLOAT32}
+# Binary places of ties tried for a float32 product: rounding it moves a half of 8 bits by 2**-17 at most.
+_FLOAT32_PLACES = range(4, 25, 2)
+# How many accumulators late a step may come to be listed.
+_LATEST = (1, 8, 64, 512)
 
 __all__ = ["NarrowRescale", "check_domain", "narrow"]
 
@@ -73,7 +89,7 @@ def narrow(
         conditions_between(steps, np.maximum(low_bound, 0), high_bound, output),
         conditions_between(steps, low_bound, np.minimum(high_bound, -1), output),
     ]
-    forms = _Fit(np.array(rescale.multipliers, np.float64), steps, whole, halves, zero_point, output).forms()
+    forms = _Fit(rescale, steps, whole, halves, zero_point, output).forms()
     split = any(form.is_split for form in forms)
     narrowed = NarrowRescale(
         multipliers=tuple(form.multiplier for form in forms),
@@ -83,6 +99,8 @@ def narrow(
         output=output,
         inputs=Interval(int(low_bound.min()), int(high_bound.max())),
         active=_active_ranges(steps, output),
+        ties=tuple(form.tie for form in forms) if any(form.tie for form in forms) else (),
+        ties_up=zero_point & 1,
     )
     return _proved(narrowed, halves if split else whole)
 
@@ -95,6 +113,7 @@ class _Form:
     shift: int
     offsets: Interval
     negative_offsets: Interval
+    tie: int = 0
 
     @property
     def is_split(self) -> bool:
@@ -103,18 +122,23 @@ class _Form:
 
 @dataclass(frozen=True)
 class _Fit:
-    """The search for a form of each channel: one offset, or two, or with exact halves sent down."""
+    """The search for a form of each channel: one offset, or two, or with ties to even, or with late steps listed."""
 
-    real: npt.NDArray[np.float64]
+    rescale: Rescale
     steps: StepBounds
     whole: Sequence[Conditions]
     halves: Sequence[Conditions]
     zero_point: int
     output: Interval
 
+    @cached_property
+    def real(self) -> npt.NDArray[np.float64]:
+        """The multipliers."""
+        return np.array(self.rescale.multipliers, np.float64)
+
     def forms(self) -> list[_Form]:
         """One for each channel."""
-        live = self.steps.used.any(axis=1)
+        live = np.atleast_1d(self.steps.used.any(axis=1))
         constants = [Interval(value, value) for value in self.steps.first.tolist()]
         forms = {
             channel: _Form(0, 0, constants[channel], constants[channel]) for channel in np.nonzero(~live)[0].tolist()
@@ -134,19 +158,68 @@ class _Fit:
                     forms[channel] = _form(double, position[place])
                 elif single.found[place]:
                     forms[channel] = _form(single, place)
-            missing = np.array([channel for channel in missing.tolist() if channel not in forms], np.intp)
-            for sides in (self.whole, self.halves):
+            forms |= self._to_even(live, forms, kind, free=free)
+            for sides in self._late_sides():
+                missing = np.array([channel for channel in missing.tolist() if channel not in forms], np.intp)
                 if not missing.size:
-                    break
-                down = [side.halves_down(self.real, self.zero_point) for side in sides]
-                late = self._lines(down, missing, kind)
+                    return [forms[channel] for channel in range(len(constants))]
+                late = self._lines(sides, missing, kind)
                 forms |= {
                     channel: _form(late, place) for place, channel in enumerate(missing.tolist()) if late.found[place]
                 }
-                missing = missing[~late.found]
+            missing = np.array([channel for channel in missing.tolist() if channel not in forms], np.intp)
             if not missing.size:
                 return [forms[channel] for channel in range(len(constants))]
         raise ArithmeticDomainError("no multiply-add-shift equals this rescale on its range: report it")
+
+    def _late_sides(self) -> Iterator[Sequence[Conditions]]:
+        """Conditions that are easier and easier to meet, with ever more accumulators to list."""
+        for sides in (self.whole, self.halves):
+            yield [side.halves_down(self.real, self.zero_point) for side in sides]
+        for late in _LATEST:
+            for sides in (self.whole, self.halves):
+                yield [side.late(late) for side in sides]
+
+    def _to_even(
+        self, live: npt.NDArray[np.bool_], forms: Mapping[int, _Form], kind: np.dtype[Any], *, free: bool
+    ) -> dict[int, _Form]:
+        """Forms with ties, of channels that have no form yet or one with a multiplier that much wider."""
+        found: dict[int, _Form] = {}
+        if self.rescale.rounding not in _TO_EVEN:
+            return found
+        exact: set[int] = set()
+        direction, worth = -1 if self.zero_point & 1 else 1, 1 if free else _SPLIT_WORTH_BITS
+        for attempt, places in enumerate(self._tie_places()):
+            # Exact ties may be cheaper than a form without; others are for channels that have none that is cheap.
+            narrowest = worth if attempt == 0 else _SLICE_BITS
+            channels = np.array(
+                [
+                    channel
+                    for channel in np.nonzero(live & (places > 0))[0].tolist()
+                    if channel not in exact and _bits(forms.get(channel)) > narrowest
+                ],
+                np.intp,
+            )
+            if not channels.size:
+                continue
+            lines = self._lines([side.odd_moved(places, direction) for side in self.whole], channels, kind)
+            for place, channel in enumerate(channels.tolist()):
+                best = _bits(found[channel]) - 1 if channel in found else _bits(forms.get(channel)) - worth
+                if lines.found[place] and lines.bits(place) <= best:
+                    tie = 1 << int(lines.shift[place] - places[channel])
+                    found[channel] = replace(_form(lines, place), tie=tie)
+            if attempt == 0:
+                exact = set(found)
+        return found
+
+    def _tie_places(self) -> Iterator[Int64Array]:
+        """Binary places to look for ties at: those of an exact multiplier; and those of a rounded product."""
+        multiplier, shift = self.rescale.fixed_point()
+        exact = 31 - shift - np.array([(value & -value).bit_length() - 1 for value in multiplier.tolist()], np.int64)
+        yield np.where((multiplier > 0) & (exact <= _SLICE_BITS), np.maximum(exact, 0), 0)
+        if self.rescale.rounding is Rounding.FLOAT32:
+            for places in _FLOAT32_PLACES:
+                yield np.full_like(exact, places)
 
     def _lines(self, sides: Sequence[Conditions], channels: npt.NDArray[np.intp], kind: np.dtype[Any]) -> Lines:
         farthest = max(abs(self.output.low), abs(self.output.high)) + abs(self.zero_point) + 2
@@ -159,6 +232,11 @@ class _Fit:
         return len(real) == 1 and np.frexp(real.pop())[0] == 0.5
 
 
+def _bits(form: _Form | None) -> int:
+    """Width of the multiplier, beyond all bounds if there is no form."""
+    return 1 << 16 if form is None else form.multiplier.bit_length()
+
+
 def _form(lines: Lines, channel: int) -> _Form:
     return _Form(int(lines.multiplier[channel]), int(lines.shift[channel]), *lines.channel_offsets(channel))
 
@@ -167,7 +245,9 @@ def _proved(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> NarrowResca
     """Evaluate both sides of every step, with the smallest and the largest offsets, and list the exceptions.
 
     Monotony carries equality to all points between. The smallest offsets may make the form one step late at some
-    accumulators: those become the exceptions, and their channels have to keep to these offsets.
+    accumulators: those become the exceptions, and their channels have to keep to these offsets. Where an exception is
+    enough at the step itself, it is enough until the form catches up, which is where the list for that step ends; and
+    before the next step it has, or the exception would not be enough there.
     """
     late = _late(narrowed, sides)
     exceptional = {channel for channel, _ in late}
@@ -183,28 +263,24 @@ def _proved(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> NarrowResca
         negative_offsets=listed.negative_offsets and _only_high(listed.negative_offsets),
     )
     for side in sides:
-        # Behind an exception the form must have caught up by itself.
-        behind = np.minimum(side.at_least.accumulators + 1, side.high[:, None])
-        caught_up = _met(
-            narrowed,
-            replace(
-                side.at_least,
-                accumulators=behind,
-                used=~_met(narrowed, side.at_least) & (side.at_least.accumulators < side.high[:, None]),
-            ),
-        )
         stayed = (highest.apply(side.below.accumulators.T).T < side.below.values) | ~side.below.used
-        if not (_met(listed, side.at_least).all() and caught_up.all() and stayed.all()):
+        if not (_met(listed, side.at_least).all() and stayed.all()):
             raise ArithmeticDomainError("a narrowed rescale failed its proof: this is an error in bitloom, report it")
     return listed
 
 
 def _late(narrowed: NarrowRescale, sides: Sequence[Conditions]) -> tuple[tuple[int, int], ...]:
-    """The accumulators at which the linear form is one step late."""
+    """The accumulators at which the linear form is one step late: from each step that it misses to where it has it."""
     late = set()
     for side in sides:
-        for channel, point in zip(*np.nonzero(~_met(narrowed, side.at_least)), strict=True):
-            late.add((int(channel), int(side.at_least.accumulators[channel, point])))
+        points = side.at_least
+        while not (met := _met(narrowed, points)).all():
+            channels, columns = np.nonzero(~met)
+            late |= set(zip(channels.tolist(), points.accumulators[channels, columns].tolist(), strict=True))
+            inside = points.accumulators < side.high[:, None]
+            points = replace(
+                points, accumulators=np.where(inside, points.accumulators + 1, points.accumulators), used=~met & inside
+            )
     return tuple(sorted(late))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ class NarrowRescale:
         inputs: the accumulators for which equality is proven.
         active: the accumulators outside which the output is at the end of the clamp.
         exceptions: (channel, accumulator) pairs at which one is added to the shifted value; almost always empty.
+        ties: where not 0, the power of two that says which totals are ties, and go to even. Those are the totals whose
+            bits from there up to the shift are all equal to `ties_up`; then the lowest bit of the shifted value, which
+            is its parity, becomes `ties_up` too. One for each channel, or empty if there is none in any.
+        ties_up: 1 if the output zero point is odd, and so makes the even values odd; else 0.
     """
 
     multipliers: tuple[int, ...]
@@ -39,6 +44,8 @@ class NarrowRescale:
     inputs: Interval
     active: tuple[Interval, ...]
     exceptions: tuple[tuple[int, int], ...] = ()
+    ties: tuple[int, ...] = ()
+    ties_up: int = 0
 
     @property
     def multiplier_bits(self) -> int:
@@ -70,12 +77,29 @@ class NarrowRescale:
         if self.negative_offsets is not None:
             below_zero = np.array([interval.low for interval in self.negative_offsets], kind)
             offset = np.where(values < 0, below_zero, offset)
-        shifted = (values * multipliers + offset) >> np.array(self.shifts, kind)
-        for channel, accumulator in self.exceptions:
+        total, shifts = values * multipliers + offset, np.array(self.shifts, kind)
+        shifted = total >> shifts
+        if any(self.ties):
+            ties, one = np.array(self.ties, kind), np.array(1, kind)
+            fraction = total & ((one << shifts) - 1)
+            if self.ties_up:
+                shifted |= (fraction + ties >= (one << shifts)) & (ties > 0)
+            else:
+                shifted -= shifted & (fraction < ties)
+        for channel, accumulators_listed in self._listed.items():
             column = shifted[..., channel] if len(self.multipliers) > 1 else shifted
-            column += (values[..., channel] if len(self.multipliers) > 1 else values) == accumulator
+            looked_at = given[..., channel] if len(self.multipliers) > 1 else given
+            column += np.isin(looked_at, accumulators_listed)
         result = np.clip(shifted, self.output.low, self.output.high).astype(np.int64)
         return result.reshape(given.shape) if len(self.multipliers) == 1 else result
+
+    @cached_property
+    def _listed(self) -> dict[int, list[int]]:
+        """The exceptions of each channel that has any."""
+        listed: dict[int, list[int]] = {}
+        for channel, accumulator in self.exceptions:
+            listed.setdefault(channel, []).append(accumulator)
+        return listed
 
     @property
     def _integers(self) -> np.dtype[Any]:
@@ -99,6 +123,7 @@ class NarrowRescale:
             negative_offsets=negative,
             shifts=tuple(self.shifts[channel] for channel in channels),
             active=tuple(self.active[channel] for channel in channels),
+            ties=tuple(self.ties[channel] for channel in channels) if self.ties else (),
             exceptions=tuple(
                 (position, accumulator)
                 for position, channel in enumerate(channels)
@@ -125,6 +150,7 @@ class NarrowRescale:
             offsets=doubled(self.offsets),
             negative_offsets=None if self.negative_offsets is None else doubled(self.negative_offsets),
             shifts=tuple(shifts),
+            ties=tuple(tie << place for tie, place in zip(self.ties, places, strict=True)) if self.ties else (),
         )
 
     def sharing(self, multiplier_bits: int) -> NarrowRescale:

@@ -111,7 +111,9 @@ class Conditions:
         high: the end of the range, shape (channels,).
         at_least: where the output must be at least the value.
         below: where the output must be below the value.
-        at_least_corners, below_corners: those among them that can be the hardest to meet for some multiplier.
+        at_least_corners, below_corners: those among them that can be the hardest to meet for some multiplier, their
+            values in units of ``2**-places``.
+        places: binary places of the corners' values, int64, shape (channels,).
     """
 
     high: Int64Array
@@ -119,6 +121,7 @@ class Conditions:
     below: Points
     at_least_corners: Points
     below_corners: Points
+    places: Int64Array
 
     def of_channels(self, channels: npt.NDArray[np.intp]) -> Conditions:
         """Those of some channels only."""
@@ -128,6 +131,7 @@ class Conditions:
             self.below.of_channels(channels),
             self.at_least_corners.of_channels(channels),
             self.below_corners.of_channels(channels),
+            self.places[channels],
         )
 
     def halves_down(self, real: npt.NDArray[np.float64], zero_point: int) -> Conditions:
@@ -137,9 +141,31 @@ class Conditions:
         later = replace(points, accumulators=points.accumulators + (np.abs(distance) < _HALF_TOLERANCE))
         return replace(self, at_least=later, at_least_corners=_corners(later))
 
+    def late(self, accumulators: int) -> Conditions:
+        """The same conditions, but steps may come so many accumulators later, or not at all if that is not reached."""
+        points = self.at_least
+        moved = points.accumulators + accumulators
+        later = replace(points, accumulators=moved, used=points.used & (moved <= self.high[:, None]))
+        return replace(self, at_least=later, at_least_corners=_corners(later))
+
+    def odd_moved(self, places: Int64Array, direction: int) -> Conditions:
+        """The conditions on a line for which odd values count as ``direction * 2**-places`` more than they are."""
+
+        def moved(points: Points) -> Points:
+            return replace(points, values=(points.values << places[:, None]) + direction * (points.values & 1))
+
+        at_least, below = moved(self.at_least), moved(self.below)
+        return replace(
+            self,
+            at_least_corners=_corners(at_least),
+            below_corners=_corners(below.mirrored()).mirrored(),
+            places=places,
+        )
+
     def offset_room(self, multiplier: npt.NDArray[Any], shift: Int64Array) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """The smallest and largest offset that meet the conditions, per channel, of the kind the multiplier is."""
-        kind, slope, places = multiplier.dtype, multiplier[:, None], shift.astype(multiplier.dtype)[:, None]
+        kind, slope = multiplier.dtype, multiplier[:, None]
+        places = (shift - self.places).astype(kind)[:, None]
         unbounded = 1 << UNBOUNDED_BITS[kind]
         points = self.at_least_corners
         bounds = (points.values.astype(kind) << places) - slope * points.accumulators
@@ -166,7 +192,8 @@ def conditions_between(steps: StepBounds, low: Int64Array, high: Int64Array, out
         np.concatenate([values, at_high + 1], axis=1),
         np.concatenate([inside, exists & (at_high < output.high)], axis=1),
     )
-    return Conditions(high, at_least, below, _corners(at_least), _corners(below.mirrored()).mirrored())
+    corners = _corners(at_least), _corners(below.mirrored()).mirrored()
+    return Conditions(high, at_least, below, *corners, np.zeros_like(high))
 
 
 def _corners(points: Points) -> Points:

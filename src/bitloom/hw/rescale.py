@@ -13,6 +13,7 @@ The bias costs nothing, being part of the offset; or, with the lift, brings each
 narrow as its outputs allow, where that saves a multiplier slice (see `bitloom.hw.rescale_form`). The product is made of
 multiplier slices, or of adders where slices are short (see `bitloom.hw.product`); product and offset are added inside
 the slice where it has an adder. Channels have few different shifts, often one, and then there is nothing to select.
+Ties that go to even are seen in the bits that the shift drops, and decide the lowest bit that it leaves.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def rescale(
         offset = plan.offset(offsets[lane], negative_offsets[lane], biases[lane], ready - 1)
         total = Register(max(plan.total_bits, product.bitwidth), f"{plan.name}_total")
         total.next <<= signed_sum(offset, product, total.bitwidth)
-        shifted = _shifted(total, plan.shifts, delayed(offsets[lanes + lane], 1, f"{plan.name}_choice"))
+        shifted = _shifted(total, plan.ways, delayed(offsets[lanes + lane], 1, f"{plan.name}_choice"), plan.ties_up)
         late = plan.exception(group_of_taken)
         if late is not None:
             one = delayed(late, ready, f"{plan.name}_exception").zero_extended(2)
@@ -196,9 +197,19 @@ class _Lane:
         return sorted(set(self.form.shifts))
 
     @property
+    def ways(self) -> list[tuple[int, int]]:
+        """The different pairs of a shift and a tie."""
+        return sorted(set(self.form.ways))
+
+    @property
+    def ties_up(self) -> int:
+        """What the fraction's bits are at a tie, and what the lowest bit of the shifted value then becomes."""
+        return self.form.narrowed.ties_up
+
+    @property
     def choices(self) -> list[int]:
-        """Which of the shifts each channel has."""
-        return [self.shifts.index(shift) for shift in self.form.shifts]
+        """Which of the ways each channel goes."""
+        return [self.ways.index(way) for way in self.form.ways]
 
     @property
     def total_bits(self) -> int:
@@ -256,25 +267,55 @@ class _Lane:
         """Whether the accumulator is one of those listed for its channel; None if no channel of the lane has any."""
         constants, matches = self.form.constants, []
         shared = len(self.form.narrowed.multipliers) == 1
-        for exceptional, accumulator in self.form.narrowed.exceptions:
-            # An accumulator listed for all channels comes with another value for each bias.
+        for exceptional, accumulators in _runs(self.form.narrowed.exceptions):
+            # Accumulators listed for all channels come with other values for each bias.
             for channel in range(constants.channels) if shared else [exceptional]:
-                value = accumulator - int(constants.bias[channel])
-                if Interval(value, value).signed_bits > self.taken.bitwidth:
+                bias, reached = int(constants.bias[channel]), IntType(self.taken.bitwidth)
+                low = max(accumulators.low - bias, reached.minimum)
+                high = min(accumulators.high - bias, reached.maximum)
+                if low > high:
                     continue
-                hit = self.taken == constant(value, self.taken.bitwidth)
+                hit = _within(self.taken, low, high)
                 matches.append(hit if constants.channels == 1 else hit & (group == channel))
         return pyrtl.rtl_any(*matches) if matches else None
 
 
-def _shifted(total: WireVector, shifts: Sequence[int], choice: WireVector) -> WireVector:
-    """The total without its lowest bits, as many as the channel's shift."""
-    if len(shifts) == 1:
-        return total[shifts[0] :]
-    bits = total.bitwidth - shifts[0]
-    ways = [total[shift:].sign_extended(bits) for shift in shifts]
-    ways += [ways[-1]] * ((1 << choice.bitwidth) - len(ways))
-    return pyrtl.mux(choice, *ways)
+def _runs(exceptions: Sequence[tuple[int, int]]) -> list[tuple[int, Interval]]:
+    """Sorted (channel, accumulator) pairs, those with accumulators in a row as one."""
+    runs: list[tuple[int, Interval]] = []
+    for channel, accumulator in exceptions:
+        if runs and runs[-1][0] == channel and runs[-1][1].high == accumulator - 1:
+            runs[-1] = channel, Interval(runs[-1][1].low, accumulator)
+        else:
+            runs.append((channel, Interval(accumulator, accumulator)))
+    return runs
+
+
+def _within(value: WireVector, low: int, high: int) -> WireVector:
+    """Whether a signed value lies between two that it can take."""
+    least, most = constant(low, value.bitwidth), constant(high, value.bitwidth)
+    if low == high:
+        return value == least
+    return pyrtl.signed_ge(value, least) & pyrtl.signed_le(value, most)
+
+
+def _shifted(total: WireVector, ways: Sequence[tuple[int, int]], choice: WireVector, ties_up: int) -> WireVector:
+    """The total without its lowest bits, as many as the channel's shift; the lowest bit that is left even at a tie."""
+    lowest = min(shift for shift, _ in ways)
+    bits = total.bitwidth - lowest
+    shifted = [_to_even(total, shift, tie, ties_up).sign_extended(bits) for shift, tie in ways]
+    if len(ways) == 1:
+        return shifted[0]
+    return pyrtl.mux(choice, *shifted, *[shifted[-1]] * ((1 << choice.bitwidth) - len(ways)))
+
+
+def _to_even(total: WireVector, shift: int, tie: int, ties_up: int) -> WireVector:
+    value = total[shift:]
+    if not tie:
+        return value
+    fraction = total[tie.bit_length() - 1 : shift]
+    parity = value[0] | pyrtl.and_all_bits(fraction) if ties_up else value[0] & pyrtl.or_all_bits(fraction)
+    return pyrtl.concat(value[1:], parity) if len(value) > 1 else parity
 
 
 def clamp(value: WireVector, bounds: Interval, output: IntType) -> WireVector:

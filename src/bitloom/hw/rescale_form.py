@@ -100,6 +100,11 @@ class RescaleForm:
         return self.spread(self.narrowed.shifts)
 
     @cached_property
+    def ways(self) -> list[tuple[int, int]]:
+        """The shift and the tie (see `NarrowRescale.ties`) of each channel."""
+        return list(zip(self.shifts, self.spread(self.narrowed.ties or [0] * len(self.narrowed.shifts)), strict=True))
+
+    @cached_property
     def bases(self) -> list[int]:
         """What an accumulator, bias included, is more than x."""
         if not self.windowed:
@@ -172,7 +177,9 @@ class RescaleForm:
     @cached_property
     def constant_bits(self) -> int:
         """Bits of a channel's constants that have to be read from memory, because channels differ in them."""
-        columns = [self.multipliers, self.offsets(self.narrowed.offsets), self.shifts]
+        different = sorted(set(self.ways))
+        choices = [different.index(way) for way in self.ways]
+        columns = [self.multipliers, self.offsets(self.narrowed.offsets), choices]
         if self.windowed:
             columns += [self.lifts, self.live]
         if self.narrowed.negative_offsets is not None:
@@ -186,6 +193,8 @@ class RescaleForm:
         total = self.total_bits(offsets)
         tables = _CLAMP_LOGIC * self.narrowed.output.type.bits + (total - max(self.shifts)) // 3
         tables += (len(set(self.shifts)) - 1) * (total - min(self.shifts))
+        # Six bits of a fraction for each tie, and what chooses among ties.
+        tables += sum(-(-(shift - tie.bit_length() + 1) // 6) + 1 for shift, tie in set(self.ways) if tie)
         if self.windowed:
             tables += self.bits + 8
         if self.narrowed.negative_offsets is not None:
