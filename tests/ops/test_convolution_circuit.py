@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import numpy as np
 import pyrtl
@@ -141,18 +140,15 @@ def test_gates_are_the_circuit(tmp_path, packed: bool) -> None:
     assert gates.cells["DSP48E1"] == circuit.estimate(folding).dsp
 
 
-def test_a_large_layer_is_offered_quickly() -> None:
+def test_a_large_layer_offers_few_foldings() -> None:
+    """A planner asks for the costs of all of them."""
     graph = conv("large", (1, 8, 8, 256), (256, 3, 3, 256), per_channel=True).graph
     (node,) = graph.nodes
     circuit = node.operator.circuit(graph.operands(node), graph.results(node))
     assert circuit.facts()["accumulator_bits"] > 20
-    start = time.process_time()
     foldings = list(circuit.foldings())
-    for folding in foldings:
-        circuit.estimate(folding)
-        circuit.input_types(folding)
-    assert time.process_time() - start < 3
-    assert len(foldings) < 4000
+    assert 100 < len(foldings) < 4000
+    assert len(set(foldings)) == len(foldings)
 
 
 def test_a_result_that_no_pixel_reaches_has_no_circuit() -> None:
