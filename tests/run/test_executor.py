@@ -12,6 +12,7 @@ from bitloom.frontends import Model
 from bitloom.ir import Graph, Node, Value
 from bitloom.ops.reshape import Reshape
 from bitloom.run import EXECUTORS, ExecutorOptions, RunResult, check_inputs, create_executor
+from bitloom.run.executor import MOST_MACS_IN_PYRTL, default_executors
 
 DENSE = dense_network((6, 4), seed=0)
 EVERY = every_operator_network(0)
@@ -111,3 +112,10 @@ def test_results_count_their_inferences() -> None:
     assert result.inferences == 5
     assert result.inferences_per_second == 10
     assert RunResult("numpy", {}, seconds=0.0).inferences_per_second == 0
+
+
+def test_large_networks_leave_pyrtl_out_where_nobody_asks_for_it() -> None:
+    small, large = dense_network([300, 300], 1), dense_network([400, 300], 1)
+    assert small.macs <= MOST_MACS_IN_PYRTL < large.macs
+    assert default_executors(Model(small, "small")) == ("litert", "numpy", "pyrtl", "verilog")
+    assert default_executors(Model(large, "large")) == ("litert", "numpy", "verilog")

@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=executor_names,
         default=None,
         metavar="A,B,...",
-        help=f"two or more of {', '.join(EXECUTOR_NAMES)} (default: all that fit the format of the model)",
+        help=f"two or more of {', '.join(EXECUTOR_NAMES)} (default: all that fit the format of the model; "
+        "pyrtl, which is slow, for small networks only)",
     )
     parser.add_argument(
         "--stalls", action="store_true", help="let the producers and consumers of circuits pause at random (see --seed)"

@@ -76,10 +76,20 @@ class ExecutorOptions:
             raise UsageError(f"batch_size is at least 1, not {self.batch_size}")
 
 
+MOST_MACS_IN_PYRTL = 100_000
+"""Multiply-accumulates of a network up to which PyRTL takes part where no executors are named."""
+
+
 def default_executors(model: Model) -> tuple[str, ...]:
-    """Every executor but the judges of other formats than the model's."""
-    other = "litert" if model.onnx is not None else "onnxruntime"
-    return tuple(name for name in EXECUTORS if name != other)
+    """Every executor but the judges of other formats than the model's, and but PyRTL where it would take minutes.
+
+    PyRTL's simulation of a network of `MOST_MACS_IN_PYRTL` takes seconds an inference; Verilator's runs the same
+    circuit a hundred times as fast.
+    """
+    left_out = {"litert" if model.onnx is not None else "onnxruntime"}
+    if model.graph.macs > MOST_MACS_IN_PYRTL:
+        left_out.add("pyrtl")
+    return tuple(name for name in EXECUTORS if name not in left_out)
 
 
 class Executor(Protocol):
