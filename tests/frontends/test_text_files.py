@@ -55,5 +55,6 @@ def test_other_content_is_no_graph(content: bytes) -> None:
 def test_unknown_files_are_told_the_formats(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"hello")
-    with pytest.raises(ModelFormatError, match=r"not a model file.*TFLite \(.tflite\), graph text \(.bitloom\)"):
+    formats = r"TFLite \(.tflite\), ONNX \(.onnx\), graph text \(.bitloom\)"
+    with pytest.raises(ModelFormatError, match=f"not a model file.*{formats}"):
         load(file)

@@ -87,7 +87,7 @@ class MeanRescale(Rescale):
             count: elements of the sum.
 
         >>> MeanRescale.of(1.0, 6).apply([-9, -8, 8, 9, 15]).tolist()
-        [-2, -1, 1, 2, 3]
+        [-2, -2, 2, 2, 3]
         """
         multiplier, shift = quantize_multiplier(ratio)
         if count < 1:

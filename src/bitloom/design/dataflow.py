@@ -58,7 +58,7 @@ class _Builder:
         registers = add_registers(self.plan, bus_reset) if self.plan.bus is Bus.AXI else None
         wanted = bus_reset | registers.reset if registers else bus_reset
         # A register of its own, because it goes everywhere; until it has come there, the ports are closed.
-        reset = named(delayed(wanted, 1, "reset_wanted"), "core_reset")
+        reset = named(delayed(wanted, 1, "core_reset_wanted"), "core_reset")
         closed = named(wanted | reset, "closed")
         arriving = []
         for port in self.plan.inputs:

@@ -137,7 +137,7 @@ def dot_products(
     plan = LanePlan.of(simd, product_registers=product_registers)
     weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
     lane_weights = read_weights(
-        name, weights, weight_bits, address, plan, varying=activations[0][0], word_registers=product_registers
+        name, weights, weight_bits, address, plan, varying=address[0], word_registers=product_registers
     )
     operands = activation_operands(name, activations, plan, groups)
     sums = []
@@ -179,7 +179,7 @@ def read_weights(
         bits: width of one.
         address: which word.
         plan: where each lane sits.
-        varying: any bit that synthesis cannot know.
+        varying: any bit that synthesis cannot know; never undefined, or simulators take the weights for undefined.
         word_registers: registers behind the memory's own.
     """
     _, elements, simd = weights.shape

@@ -236,7 +236,7 @@ def packed_products(
         bits,
         address,
         plan,
-        varying=activations[0][0],
+        varying=address[0],
         word_registers=fabric.product_registers - 1,
     )
     sums: dict[int, Term] = {}
