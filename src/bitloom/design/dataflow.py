@@ -59,7 +59,7 @@ class _Builder:
         wanted = bus_reset | registers.reset if registers else bus_reset
         # A register of its own, because it goes everywhere; until it has come there, the ports are closed.
         reset = named(delayed(wanted, 1, "core_reset_wanted"), "core_reset")
-        closed = named(wanted | reset, "closed")
+        closed = named(wanted | reset, "core_closed")
         arriving = []
         for port in self.plan.inputs:
             buffered, crossing = input_stream(port, closed)
