@@ -19,6 +19,7 @@ ORDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("errors",), "every stage raises them"),
     (("arith",), "the one meaning of integers; it knows no network and no circuit"),
     (("ir", "hw"), "networks know no circuits, circuits know no networks: each is tested alone"),
+    (("circuits",), "what the circuits of operators are made of, and the interface by which the planner sees them"),
     (("ops",), "the only place where both meet: an operator states its semantics and its hardware together"),
     (("frontends", "quantize", "passes"), "make graphs from files, floats and graphs, each without the others"),
     (("plan",), "decides everything about a design before the first wire is made"),
@@ -45,7 +46,7 @@ TOP = frozenset({"__init__", "__main__"})
 
 # Libraries that only some packages or modules may import directly: a prefix of the module's name below bitloom.
 LIBRARY_USERS: dict[str, tuple[str, ...]] = {
-    "pyrtl": ("hw", "ops", "design", "run", "export", "cli"),
+    "pyrtl": ("hw", "circuits", "ops", "design", "run", "export", "cli"),
     "ai_edge_litert": ("frontends", "run.litert", "train", "export.flatbuffer"),
     "tensorflow": ("train.tensorflow",),
     "tensorflow_model_optimization": ("train.tensorflow",),

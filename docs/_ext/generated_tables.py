@@ -17,12 +17,12 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 import bitloom.ops  # noqa: F401 - registers the operators
+from bitloom.circuits.streaming import WiringOperator, has_hardware
 from bitloom.data import SHIPPED_DIGITS
 from bitloom.design.axi import register_map
 from bitloom.errors import UnsupportedError
 from bitloom.frontends import load
 from bitloom.ir import Graph, Operator, operators
-from bitloom.ops.hardware import WiringOperator, has_hardware
 from bitloom.passes import split_float_edges
 from bitloom.plan import BOARDS, make_plan
 

@@ -9,15 +9,15 @@ import numpy as np
 from pyrtl import Register, WireVector
 
 from bitloom.arith import IntType
+from bitloom.circuits.schedule import Schedule, elementwise
+from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.join import join, join_latency
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
-from bitloom.ops.schedule import Schedule, elementwise
-from bitloom.ops.support import example_graph, require_element, require_kinds
+from bitloom.ops.shared.support import example_graph, require_element, require_kinds
 
 LATENCY = 1
 """Cycles of the pipeline: a gate and a register."""

@@ -8,8 +8,8 @@ from moving import assert_moves, moving_graph
 
 from bitloom.arith import IntType
 from bitloom.errors import BitloomError
-from bitloom.ops.moving import index_value
 from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.moving import index_value
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -5,10 +5,10 @@ import pytest
 from models import corner_inputs, every_operator_network, joined, random_inputs
 
 import bitloom.ops  # noqa: F401 - registers the operators
+from bitloom.circuits.streaming import has_hardware
 from bitloom.errors import UnsupportedError
 from bitloom.frontends import Model
 from bitloom.ir import Example, Graph, operators
-from bitloom.ops.hardware import has_hardware
 from bitloom.passes import split_float_edges
 from bitloom.plan import Bus, Target, make_plan
 from bitloom.run.executor import ExecutorOptions, create_executor

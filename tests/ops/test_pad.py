@@ -10,8 +10,8 @@ from moving import assert_moves, moving_graph
 from bitloom.arith import IntType
 from bitloom.errors import BitloomError
 from bitloom.ir import Graph, Node, SourceNode, TensorType, Value
-from bitloom.ops.moving import index_value
 from bitloom.ops.pad import Pad
+from bitloom.ops.shared.moving import index_value
 
 
 def padded(shape, widths, value=None, element=INT8, quantization=None):

@@ -9,7 +9,7 @@ from moving import assert_moves, moving_graph
 
 from bitloom.arith import IntType
 from bitloom.errors import BitloomError
-from bitloom.ops.moving import index_value
+from bitloom.ops.shared.moving import index_value
 
 CONVENTIONS = pytest.mark.parametrize("align", [False, True])
 CENTERS = pytest.mark.parametrize("centers", [False, True])

@@ -12,7 +12,7 @@ from bitloom.arith import IntType
 from bitloom.errors import BitloomError
 from bitloom.ir import SourceNode, Value
 from bitloom.ops.expand_dims import ExpandDims
-from bitloom.ops.moving import index_value
+from bitloom.ops.shared.moving import index_value
 
 SHAPE = (1, 3, 1, 1, 2)
 

@@ -12,8 +12,8 @@ from bitloom.errors import BitloomError, ModelFormatError, UnsupportedError
 from bitloom.export.flatbuffer import OperatorSpec, TensorSpec, write_model
 from bitloom.frontends import load_tflite
 from bitloom.ir import SourceNode, TensorType, Value, parse_graph, print_graph
-from bitloom.ops.moving import index_value
 from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.moving import index_value
 from bitloom.ops.strided_slice import StridedSlice
 from bitloom.run import create_executor
 

@@ -8,8 +8,8 @@ import bitloom.ops  # noqa: F401 - registers the operators
 from bitloom.arith import IntType
 from bitloom.errors import GraphError
 from bitloom.ir import Graph, operators
+from bitloom.ops.shared.table import TableOperator
 from bitloom.ops.softmax import LARGEST_DEPTH, Softmax
-from bitloom.ops.table import TableOperator
 
 GRAPHS = [
     example.graph

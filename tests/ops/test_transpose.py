@@ -11,8 +11,8 @@ from moving import assert_moves, moving_graph
 
 from bitloom.errors import BitloomError, UnsupportedError
 from bitloom.ir import SourceNode, TensorType, Value
-from bitloom.ops.moving import index_value
 from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.moving import index_value
 from bitloom.ops.transpose import Transpose
 
 

@@ -5,10 +5,10 @@ import pytest
 from models import assert_same_tensors, corner_inputs, joined, random_inputs
 
 import bitloom.ops  # noqa: F401 - registers the operators
+from bitloom.circuits.streaming import has_hardware
 from bitloom.errors import UnsupportedError
 from bitloom.frontends import Model
 from bitloom.ir import Example, Graph, operators
-from bitloom.ops.hardware import has_hardware
 from bitloom.plan import Bus, make_plan
 from bitloom.run import ExecutorOptions, create_executor
 

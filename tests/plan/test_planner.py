@@ -11,11 +11,11 @@ from networks import BRANCHING, builder
 from planning import remedied, total_cost
 
 import bitloom.ops  # noqa: F401 - registers the operators
+from bitloom.circuits.streaming import Folding, StreamingOperator
 from bitloom.errors import PlanError, UnsupportedError
 from bitloom.hw.fabric import XC7
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, TensorType, Value, operators
-from bitloom.ops.hardware import Folding, StreamingOperator
 from bitloom.passes import split_float_edges
 from bitloom.plan import Bus, Target, make_plan
 from bitloom.plan.boards import BOARDS, board_named

@@ -6,8 +6,8 @@ import numpy as np
 from models import GraphBuilder, quantized, single
 
 from bitloom.arith import IntType
+from bitloom.circuits.convolution_geometry import Axis, Geometry
 from bitloom.ir import Graph, Quantization, TensorType, Value
-from bitloom.ops.convolution import Axis, Geometry
 
 INT32, INT64 = IntType(32), IntType(64)
 # Images, weights, bias; one that has none is "".

@@ -10,11 +10,11 @@ from models import INT8, assert_litert_agrees, quantized, random_inputs
 from stream_checks import HoldsStill, combinational_inputs
 
 from bitloom.arith import IntType
+from bitloom.circuits.streaming import Folding, StreamingCircuit, StreamingOperator
 from bitloom.hw.simulate import from_beats, to_beats
 from bitloom.hw.stream import Stream
 from bitloom.ir import Graph, Node, SourceNode, Value
 from bitloom.ir.operator import spelled
-from bitloom.ops.hardware import Folding, StreamingCircuit, StreamingOperator
 
 
 def moving_graph(

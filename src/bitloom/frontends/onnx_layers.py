@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
+from bitloom.circuits.convolution_geometry import Axis
+from bitloom.circuits.pool_windows import Padding
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_values import CHANNELS_LAST, Bounds, Computed, Constant, Dequantized, Scale, Tensor
 from bitloom.ir import Operator, Value
 from bitloom.ops.conv_2d import Conv2d
-from bitloom.ops.convolution import Axis
 from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d
 from bitloom.ops.fully_connected import FullyConnected
 from bitloom.ops.max_pool_2d import MaxPool2d
 from bitloom.ops.pad import Pad
-from bitloom.ops.pool_windows import Padding
 from bitloom.ops.rounded_softmax import RoundedSoftmax
 
 Pads = tuple[int, int, int, int]

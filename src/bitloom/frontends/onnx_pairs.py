@@ -16,8 +16,8 @@ from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Dequantize
 from bitloom.ir import TensorType, Value
 from bitloom.ops.add import Add
 from bitloom.ops.concatenation import Concatenation
-from bitloom.ops.elementwise import PairOperator
 from bitloom.ops.mul import Mul
+from bitloom.ops.shared.elementwise import PairOperator
 
 _ELEMENTS = ("int8", "uint8")
 # Of `Add`: so many bits are put behind the operands' integers before they are brought to one scale.

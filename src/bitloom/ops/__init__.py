@@ -1,4 +1,4 @@
-"""The operators, one file each; importing this package registers them all."""
+"""The operators, one file each; importing this package registers them all. `shared` has what families of them share."""
 
 import importlib
 import pkgutil

@@ -9,15 +9,15 @@ import numpy as np
 from pyrtl import WireVector
 
 from bitloom.arith import IntType
+from bitloom.circuits.schedule import Schedule, rowwise
+from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.argmax import argmax
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
-from bitloom.ops.schedule import Schedule, rowwise
-from bitloom.ops.support import example_graph, require_kinds
+from bitloom.ops.shared.support import example_graph, require_kinds
 
 
 @register

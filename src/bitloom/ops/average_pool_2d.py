@@ -14,7 +14,7 @@ from bitloom.hw.reduce import Reduction
 from bitloom.ir import Example, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.pooling import ExamplePools, PoolOperator
+from bitloom.ops.shared.pooling import ExamplePools, PoolOperator
 
 
 @register

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitloom.arith import IntType
+from bitloom.circuits.joining import JoinCircuit, with_inferences
+from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
-from bitloom.ops.joining import JoinCircuit, with_inferences
-from bitloom.ops.moving import INT8, positive_axis, require_moved, require_same_quantization
 from bitloom.ops.reshape import Reshape
-from bitloom.ops.support import example_graph
+from bitloom.ops.shared.moving import INT8, positive_axis, require_moved, require_same_quantization
+from bitloom.ops.shared.support import example_graph
 
 _ELEMENTS = ("int8", "uint8", "int16", "int32", "uint32", "int64")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bitloom.errors import GraphError
 from bitloom.ir import Example, register
-from bitloom.ops.moving import moved_example
-from bitloom.ops.squares import SquareOperator
+from bitloom.ops.shared.moving import moved_example
+from bitloom.ops.shared.squares import SquareOperator
 
 
 @register

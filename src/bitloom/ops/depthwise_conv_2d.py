@@ -12,8 +12,8 @@ from bitloom.arith import IntType
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, SourceNode, Value, register
 from bitloom.ir.operator import Array
-from bitloom.ops.convolution_examples import ExampleConvolution
-from bitloom.ops.convolution_operator import ConvolutionOperator
+from bitloom.ops.shared.convolution import ConvolutionOperator
+from bitloom.ops.shared.convolution_examples import ExampleConvolution
 
 
 @register

@@ -12,7 +12,7 @@ from bitloom.errors import UnsupportedError
 from bitloom.ir import FLOAT32, Example, Lowered, Operator, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.support import example_graph, require_element, require_kinds
+from bitloom.ops.shared.support import example_graph, require_element, require_kinds
 
 
 @register

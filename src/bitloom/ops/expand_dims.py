@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bitloom.circuits.streaming import WiringOperator
 from bitloom.errors import GraphError
 from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import WiringOperator
-from bitloom.ops.moving import constant_integers, index_value, moved_example, require_same_quantization
+from bitloom.ops.shared.moving import constant_integers, index_value, moved_example, require_same_quantization
 
 
 @register

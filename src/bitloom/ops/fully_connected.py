@@ -11,13 +11,13 @@ import numpy as np
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_matmul
+from bitloom.circuits.dense import DenseCircuit, DenseTerms
+from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.dense import DenseCircuit, DenseTerms
-from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
-from bitloom.ops.support import example_graph, random_integers, require_bias_scale
+from bitloom.ops.shared.support import example_graph, random_integers, require_bias_scale
 
 # Input, weights and output types for which the reference kernel has this rule.
 _KINDS = (

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitloom.circuits.movement import Movement
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
-from bitloom.ops.movement import Movement
-from bitloom.ops.moving import (
+from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.moving import (
     MovingOperator,
     constant_integers,
     index_value,
@@ -20,7 +21,6 @@ from bitloom.ops.moving import (
     positive_axis,
     require_moved,
 )
-from bitloom.ops.reshape import Reshape
 
 _ELEMENTS = ("int8", "uint8", "int16", "int32", "int64")
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from bitloom.arith import IntType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
-from bitloom.ops.support import example_graph
-from bitloom.ops.table import Float32Array, RealTableOperator
+from bitloom.ops.shared.support import example_graph
+from bitloom.ops.shared.table import Float32Array, RealTableOperator
 
 _ROOT_OF_HALF = math.sqrt(0.5)
 _ROOT_OF_2_BY_PI = np.float32(math.sqrt(2 / math.pi))

@@ -11,8 +11,8 @@ from bitloom.arith import IntType, quantize_multiplier
 from bitloom.arith.fixed_point import divide_by_power
 from bitloom.errors import UnsupportedError
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
-from bitloom.ops.support import example_graph, require_kinds
-from bitloom.ops.table import Int64Array, TableOperator
+from bitloom.ops.shared.support import example_graph, require_kinds
+from bitloom.ops.shared.table import Int64Array, TableOperator
 
 _INT16 = IntType(16)
 _LARGEST_RIGHT_SHIFT = 15

@@ -11,7 +11,7 @@ from bitloom.arith import IntType
 from bitloom.errors import GraphError
 from bitloom.ir import Example, Graph, Node, Quantization, TensorType, Value, register
 from bitloom.ir.types import ElementType
-from bitloom.ops.table import TABLE_BITS, Int64Array, TableOperator
+from bitloom.ops.shared.table import TABLE_BITS, Int64Array, TableOperator
 
 
 @register

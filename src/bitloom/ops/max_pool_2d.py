@@ -10,7 +10,7 @@ import numpy as np
 from bitloom.hw.reduce import Reduction
 from bitloom.ir import Example, register
 from bitloom.ir.operator import Array
-from bitloom.ops.pooling import ExamplePools, PoolOperator
+from bitloom.ops.shared.pooling import ExamplePools, PoolOperator
 
 
 @register

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitloom.ir import register
-from bitloom.ops.bound import BoundOperator
-from bitloom.ops.table import Int64Array
+from bitloom.ops.shared.bound import BoundOperator
+from bitloom.ops.shared.table import Int64Array
 
 
 @register

@@ -10,14 +10,14 @@ import numpy as np
 
 from bitloom.arith import Interval, IntType
 from bitloom.arith.division import MeanRescale
+from bitloom.circuits.reduction import ReductionCircuit, Result, reduction_stages
+from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.reduce import Reduction
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import StreamingCircuit, StreamingOperator
-from bitloom.ops.reduction import ReductionCircuit, Result, reduction_stages
-from bitloom.ops.support import example_graph, require_int32, require_kinds
+from bitloom.ops.shared.support import example_graph, require_int32, require_kinds
 
 
 @register

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitloom.circuits.movement import Movement
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
-from bitloom.ops.movement import Movement
-from bitloom.ops.moving import MovingOperator, constant_integers, index_value, moved_example, require_moved
 from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.moving import MovingOperator, constant_integers, index_value, moved_example, require_moved
 
 
 @register

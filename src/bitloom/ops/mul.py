@@ -9,9 +9,10 @@ import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.arith.slopes import Products, slopes
+from bitloom.circuits.pairs import ProductCircuit, numbers_of
 from bitloom.ir import Cost, Example, Lowered, SourceNode, Value, register
 from bitloom.ir.types import ElementType
-from bitloom.ops.elementwise import (
+from bitloom.ops.shared.elementwise import (
     Int64Array,
     PairOperator,
     activation_named,
@@ -24,8 +25,7 @@ from bitloom.ops.elementwise import (
     product_range,
     spread,
 )
-from bitloom.ops.pair_circuit import ProductCircuit, numbers_of
-from bitloom.ops.support import require_int32
+from bitloom.ops.shared.support import require_int32
 
 
 @register

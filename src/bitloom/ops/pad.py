@@ -10,14 +10,7 @@ import numpy as np
 from pyrtl import WireVector
 
 from bitloom.arith import IntType
-from bitloom.errors import GraphError
-from bitloom.hw.slice import LATENCY, Axis, insert
-from bitloom.hw.stream import Stream, StreamType
-from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
-from bitloom.ir.operator import Array
-from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator, fifo_logic
-from bitloom.ops.movement import (
+from bitloom.circuits.movement import (
     chosen_beats,
     dense_stream,
     in_beats,
@@ -26,7 +19,15 @@ from bitloom.ops.movement import (
     together,
     walk_logic,
 )
-from bitloom.ops.moving import (
+from bitloom.circuits.schedule import Schedule
+from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, StreamingOperator, fifo_logic
+from bitloom.errors import GraphError
+from bitloom.hw.slice import LATENCY, Axis, insert
+from bitloom.hw.stream import Stream, StreamType
+from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
+from bitloom.ir.operator import Array
+from bitloom.ir.types import ElementType
+from bitloom.ops.shared.moving import (
     INT8,
     constant_integers,
     index_value,
@@ -35,7 +36,6 @@ from bitloom.ops.moving import (
     require_rank,
     require_same_quantization,
 )
-from bitloom.ops.schedule import Schedule
 
 _ELEMENTS = ("int8", "uint8", "int16", "int32", "int64")
 _MOST_AXES = 5

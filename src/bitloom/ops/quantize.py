@@ -23,8 +23,8 @@ from bitloom.ir import (
 )
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.requantize import Requantize
-from bitloom.ops.support import example_graph, require_kinds
+from bitloom.ops.shared.requantize import Requantize
+from bitloom.ops.shared.support import example_graph, require_kinds
 
 
 @register

@@ -12,8 +12,8 @@ from bitloom.arith.activation import activation_range
 from bitloom.errors import UnsupportedError
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.types import ElementType
-from bitloom.ops.support import example_graph, require_int32, require_kinds
-from bitloom.ops.table import Int64Array, TableOperator
+from bitloom.ops.shared.support import example_graph, require_int32, require_kinds
+from bitloom.ops.shared.table import Int64Array, TableOperator
 
 
 @register

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitloom.arith import IntType
+from bitloom.circuits.streaming import WiringOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import WiringOperator
-from bitloom.ops.support import example_graph
+from bitloom.ops.shared.support import example_graph
 
 
 @register

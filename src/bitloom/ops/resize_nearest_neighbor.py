@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitloom.circuits.movement import Movement
 from bitloom.errors import GraphError
 from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
-from bitloom.ops.movement import Movement
-from bitloom.ops.moving import MovingOperator, constant_integers, index_value, moved_example, require_moved
+from bitloom.ops.shared.moving import MovingOperator, constant_integers, index_value, moved_example, require_moved
 
 _ELEMENTS = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 

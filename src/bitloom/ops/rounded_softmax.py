@@ -14,7 +14,7 @@ from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Graph, Node, Operator, Quantization, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.support import require_element
+from bitloom.ops.shared.support import require_element
 
 Int64Array = npt.NDArray[np.int64]
 

@@ -13,6 +13,8 @@ from pyrtl import WireVector
 
 from bitloom.arith import IntType, quantize_multiplier
 from bitloom.arith.fixed_point import divide_by_power, exponential, multiply_high, reciprocal
+from bitloom.circuits.schedule import Schedule, rowwise
+from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.memory import rom_size
 from bitloom.hw.softmax import SOFTMAX_MULTIPLIERS, softmax, softmax_cycles
@@ -20,9 +22,7 @@ from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit, StreamingOperator
-from bitloom.ops.schedule import Schedule, rowwise
-from bitloom.ops.support import example_graph, require_element, require_kinds, single_precision
+from bitloom.ops.shared.support import example_graph, require_element, require_kinds, single_precision
 
 Int64Array = npt.NDArray[np.int64]
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from bitloom.circuits.movement import Movement
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
-from bitloom.ops.movement import Movement
-from bitloom.ops.moving import MovingOperator, index_value
 from bitloom.ops.reshape import Reshape
-from bitloom.ops.slice_examples import slice_examples
-from bitloom.ops.slice_source import Slice, slices_of
+from bitloom.ops.shared.moving import MovingOperator, index_value
+from bitloom.ops.shared.slice_examples import slice_examples
+from bitloom.ops.shared.slice_source import Slice, slices_of
 
 
 class _Entry(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bitloom.ir import register
-from bitloom.ops.sums import SumOperator
+from bitloom.ops.shared.sums import SumOperator
 
 
 @register

@@ -9,8 +9,8 @@ import numpy as np
 
 from bitloom.arith import IntType
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
-from bitloom.ops.support import example_graph
-from bitloom.ops.table import Float32Array, RealTableOperator
+from bitloom.ops.shared.support import example_graph
+from bitloom.ops.shared.table import Float32Array, RealTableOperator
 
 
 @register

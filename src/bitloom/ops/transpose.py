@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bitloom.arith import IntType
+from bitloom.circuits.movement import Movement
 from bitloom.errors import GraphError
 from bitloom.ir import Example, Lowered, SourceNode, Value, register
 from bitloom.ir.operator import Array
-from bitloom.ops.movement import Movement
-from bitloom.ops.moving import (
+from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.moving import (
     INT8,
     MovingOperator,
     constant_integers,
@@ -20,7 +21,6 @@ from bitloom.ops.moving import (
     require_moved,
     require_rank,
 )
-from bitloom.ops.reshape import Reshape
 
 _ELEMENTS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _MOST_AXES = 8

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitloom.circuits.schedule import at_beats, converted
 from bitloom.hw.width import collects
-from bitloom.ops.schedule import at_beats, converted
 from bitloom.plan.flow import Arrival, Step
 from bitloom.plan.plan import Branch
 

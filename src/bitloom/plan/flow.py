@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bitloom.circuits.schedule import Beats, at_beats, converted
 from bitloom.hw.stream import StreamType
 from bitloom.ir import Graph, Node
-from bitloom.ops.schedule import Beats, at_beats, converted
 from bitloom.plan.plan import NodePlan, Plan, Port
 
 # Cycles in the buffers of an input port and an output port.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit
 from bitloom.hw.fabric import Fabric
 from bitloom.hw.stream import StreamType
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
 
 LOGIC_PER_DSP = 240
 """Look-up tables that one multiplier slice is worth: their ratio on a Zynq-7020."""

@@ -6,12 +6,12 @@ import enum
 from dataclasses import dataclass, field
 
 from bitloom.arith import IntType
+from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit
 from bitloom.hw.fabric import XC7
 from bitloom.hw.memory import ram_size, total_size
 from bitloom.hw.stream import StreamType
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import Estimate, Folding, StreamingCircuit
 
 
 class Bus(enum.Enum):

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator, WiringOperator, has_hardware
 from bitloom.errors import PlanError, UnsupportedError
 from bitloom.hw.stream import StreamType
 from bitloom.hw.width import conversion_beats
 from bitloom.ir import Graph, Node
-from bitloom.ops.hardware import StreamingCircuit, StreamingOperator, WiringOperator, has_hardware
 from bitloom.plan.branches import find_branches
 from bitloom.plan.flow import trace
 from bitloom.plan.options import LOGIC_PER_DSP, LOGIC_PER_RAM_BLOCK, Option, Prices, node_options

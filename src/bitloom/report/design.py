@@ -46,9 +46,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bitloom.circuits.streaming import StreamingOperator
 from bitloom.design import Circuit
 from bitloom.ir import Graph
-from bitloom.ops.hardware import StreamingOperator
 from bitloom.plan import NodePlan, Plan, Port, Target
 from bitloom.plan.flow import Span, planned_latency, timeline
 from bitloom.run import Cycles
