@@ -21,11 +21,12 @@ ORDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("ir", "hw"), "networks know no circuits, circuits know no networks: each is tested alone"),
     (("circuits",), "what the circuits of operators are made of, and the interface by which the planner sees them"),
     (("ops",), "the only place where both meet: an operator states its semantics and its hardware together"),
-    (("frontends", "quantize", "passes"), "make graphs from files, floats and graphs, each without the others"),
+    (("frontends", "passes"), "make graphs from files and graphs, each without the other"),
     (("plan",), "decides everything about a design before the first wire is made"),
     (("design",), "carries a plan out; nothing is written back into the plan"),
     (("export",), "writes graphs and circuits as files"),
     (("run",), "executes graphs, circuits and exported files"),
+    (("quantize",), "makes integer graphs of float ones, which it has to run for their ranges"),
     (("report",), "shows what ran"),
     (("deploy",), "leaves a design as a folder that stands alone"),
     (("api",), "the functions a user calls"),
@@ -53,6 +54,7 @@ LIBRARY_USERS: dict[str, tuple[str, ...]] = {
     "tf_keras": ("train.tensorflow",),
     "onnx": ("frontends.onnx_file",),
     "onnxruntime": ("run.onnxruntime",),
+    "torch": ("frontends.torch", "train.torch"),
     "sklearn": ("data.embedded",),
 }
 # Extras and development tools: importing the package must not load them even where they are installed.

@@ -1,5 +1,6 @@
 """The integer graph: values, nodes, operators, their text form, and the checks that keep a graph well formed."""
 
+from bitloom.ir.float_graph import FloatGraph, FloatNode, FloatTensor
 from bitloom.ir.graph import Graph, Node, Value
 from bitloom.ir.operator import Cost, Example, Lowered, Operator, SourceNode, operators, register
 from bitloom.ir.parse import parse_graph
@@ -11,6 +12,9 @@ __all__ = [
     "Cost",
     "ElementType",
     "Example",
+    "FloatGraph",
+    "FloatNode",
+    "FloatTensor",
     "FloatType",
     "Graph",
     "Lowered",
