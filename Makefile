@@ -11,7 +11,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs demo-picture synth check lock clean
+.PHONY: help demo test lint types docs demo-picture synth torch check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,8 @@ demo-picture: $(VENV)/dev.stamp ## make docs/demo.svg from what the demo prints
 	$(BIN)/python docs/make_demo_picture.py
 
 synth: $(VENV)/synth.stamp ## install synthesis and place-and-route, for `bitloom synth`
+
+torch: $(VENV)/torch.stamp ## install PyTorch, whose tests are skipped without it
 
 lock: ## write requirements/*.txt anew from pyproject.toml (with Python 3.11)
 	$(PYTHON) requirements/lock.py

@@ -11,6 +11,7 @@ installs on newer ones, but not the other way round. A file holds all of the one
 | runtime.txt | | dependencies of the package, its build backend |
 | synth.txt | runtime.txt | the extra `synth` |
 | dev.txt | synth.txt | the dependency group `dev`: tests, linters, documentation |
+| torch.txt | dev.txt | the dependency group `torch`: PyTorch, for the tests that need it |
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def wanted() -> dict[str, list[str]]:
         "runtime": [*project["project"]["dependencies"], *project["build-system"]["requires"]],
         "synth": project["project"]["optional-dependencies"]["synth"],
         "dev": project["dependency-groups"]["dev"],
+        "torch": project["dependency-groups"]["torch"],
     }
 
 
@@ -53,7 +55,8 @@ def locked(folder: Path) -> dict[str, str]:
     texts = {}
     for name, requirements in wanted().items():
         pip(python, "install", "--quiet", *requirements)
-        versions = pip(python, "list", "--format=freeze").splitlines()
+        # A local version (+cpu) says how a wheel was built, not what it is.
+        versions = [line.split("+")[0] for line in pip(python, "list", "--format=freeze").splitlines()]
         kept = sorted((line for line in versions if line.split("==")[0] not in NOT_LOCKED), key=str.lower)
         texts[name] = HEADER + "".join(f"{line}\n" for line in kept)
     return texts

@@ -82,6 +82,7 @@ def test_lock_files_hold_the_pinned_versions() -> None:
         "runtime": PROJECT["project"]["dependencies"],
         "synth": PROJECT["project"]["optional-dependencies"]["synth"],
         "dev": PROJECT["dependency-groups"]["dev"],
+        "torch": PROJECT["dependency-groups"]["torch"],
     }
     pinned: set[str] = set()
     for name, requirements in parts.items():
