@@ -49,8 +49,8 @@ def binary32(value: Fraction) -> Fraction:
     return significant(value, 24)
 
 
-def fixed_point(real: float) -> tuple[int, int]:
-    """(Q, s) with real = Q * 2**(s - 31) and 2**30 <= Q < 2**31, rounded half up; (0, 0) below 2**-32."""
+def fixed_point(real: float, *, flush: bool = True) -> tuple[int, int]:
+    """(Q, s) with real = Q * 2**(s - 31) and 2**30 <= Q < 2**31, rounded half up; (0, 0) below 2**-32 where flushed."""
     value = Fraction(real)
     if value == 0:
         return 0, 0
@@ -58,7 +58,7 @@ def fixed_point(real: float) -> tuple[int, int]:
     multiplier = half_up(value / Fraction(2) ** shift * 2**31)
     if multiplier == 2**31:
         multiplier, shift = 2**30, shift + 1
-    return (multiplier, shift) if shift >= -31 else (0, 0)
+    return (multiplier, shift) if shift >= -31 or not flush else (0, 0)
 
 
 def gemmlowp_double(value: int, multiplier: int, shift: int) -> int:
@@ -86,9 +86,13 @@ def rescaled(value: int, real: float, rounding: Rounding) -> int:
     if rounding is Rounding.REDUCED:
         # The multiplier to 15 bits, halves up, saturated; then the product, halves up.
         return half_up(value * min(half_up(Fraction(multiplier, 2**16)), 2**15 - 1) * Fraction(2) ** (shift - 15))
+    if rounding is not Rounding.SINGLE:
+        multiplier, shift = fixed_point(real, flush=False)
     exact = value * multiplier * Fraction(2) ** (shift - 31)
     if rounding is Rounding.HALF_EVEN:
         return half_even(exact)
+    if rounding is Rounding.HALF_AWAY:
+        return half_away(exact)
     if rounding is Rounding.TRUNCATE:
         return floor(exact)
     assert rounding in (Rounding.SINGLE, Rounding.HALF_UP)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from rounding_definitions import binary64, fixed_point, gemmlowp_double, half_even, rescaled
+from rounding_definitions import binary64, fixed_point, gemmlowp_double, half_away, half_even, half_up, rescaled
 
 from bitloom.arith import Rescale, Rounding, quantize_multiplier
+from bitloom.arith.rescale import EXACT
 from bitloom.errors import ArithmeticDomainError
 
 TIES = [0.5, 0.25, 0.125, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 2.0**-7, 3 * 2.0**-9]
@@ -22,6 +23,12 @@ multipliers = st.one_of(
     st.tuples(st.integers(1, 2**16), st.integers(0, 40)).map(lambda parts: parts[0] * 2.0 ** -parts[1]),
 )
 roundings = st.sampled_from(Rounding)
+EXACT_INTEGERS = {
+    Rounding.HALF_EVEN: half_even,
+    Rounding.HALF_UP: half_up,
+    Rounding.HALF_AWAY: half_away,
+    Rounding.TRUNCATE: math.floor,
+}
 
 
 def within_int32(real: float) -> st.SearchStrategy[int]:
@@ -50,6 +57,19 @@ def test_int32_accumulators(data, real, rounding):
     assume(takes(rounding, real))
     value = data.draw(within_int32(real))
     assert Rescale((real,), rounding).apply(value).item() == rescaled(value, real, rounding)
+
+
+@settings(max_examples=500)
+@given(st.data(), st.integers(1, 2**31 - 1), st.integers(0, 70), st.sampled_from(sorted(EXACT, key=str)))
+def test_exact_roundings_of_integer_scales_on_all_accumulators(data, scale, shift, rounding):
+    assume(scale < 2 ** (30 + shift))
+    rescale = Rescale((scale * 2.0**-shift,), rounding)
+    largest = int(rescale.largest[0]) - 1
+    reach = st.one_of(st.integers(-largest, largest), st.sampled_from([-largest, -1, 0, 1, largest]))
+    value = data.draw(reach)
+    assert rescale.apply(value).item() == rescaled(value, scale * 2.0**-shift, rounding)
+    # As integers are shifted, where they have no more bits than Python's.
+    assert rescale.apply(value).item() == EXACT_INTEGERS[rounding](Fraction(value * scale, 2**shift))
 
 
 @given(st.data(), multipliers)
@@ -108,6 +128,7 @@ def test_ties_go_where_each_rounding_says():
         Rounding.FLOAT32: [-2, -2, 0, 0, 2, 2],
         Rounding.HALF_EVEN: [-2, -2, 0, 0, 2, 2],
         Rounding.HALF_UP: [-2, -1, 0, 1, 2, 3],
+        Rounding.HALF_AWAY: [-3, -2, -1, 1, 2, 3],
         Rounding.TRUNCATE: [-3, -2, -1, 0, 1, 2],
     }
 

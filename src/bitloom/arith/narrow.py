@@ -45,11 +45,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitloom.arith.exact_form import exact_form
 from bitloom.arith.lines import MAXIMUM_SHIFT, Lines, LineSearch
 from bitloom.arith.narrowed import NarrowRescale
 from bitloom.arith.ranges import Interval
-from bitloom.arith.rescale import Int64Array, Rescale, Rounding
-from bitloom.arith.steps import Conditions, Points, StepBounds, conditions_between, step_bounds
+from bitloom.arith.rescale import EXACT, Int64Array, Rescale, Rounding
+from bitloom.arith.steps import MAXIMUM_STEPS, Conditions, Points, StepBounds, conditions_between, step_bounds
 from bitloom.errors import ArithmeticDomainError
 
 # A second offset costs a comparison, a memory and a multiplexer: worth it where the product goes (one multiplier, a
@@ -83,6 +84,8 @@ def narrow(
     """
     low_bound, high_bound = _bounds(rescale, low, high)
     check_domain(rescale, low_bound, high_bound, zero_point)
+    if rescale.rounding in EXACT and rescale.channels * (output.high - output.low) > MAXIMUM_STEPS:
+        return exact_form(rescale, low_bound, high_bound, zero_point, output)
     steps = step_bounds(rescale, low_bound, high_bound, zero_point, output)
     whole = [conditions_between(steps, low_bound, high_bound, output)]
     halves = [
@@ -327,6 +330,14 @@ def _active_ranges(steps: StepBounds, output: Interval) -> tuple[Interval, ...]:
 
 def check_domain(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point: int) -> None:
     """Refuse ranges on which the reference kernel's int32 arithmetic would overflow (and is undefined)."""
+    if rescale.rounding in EXACT:
+        if (np.maximum(-low, high) >= rescale.largest).any():
+            reached = int(np.maximum(-low, high).max())
+            raise ArithmeticDomainError(
+                f"accumulators reach {reached}, whose products with the multiplier leave 62 bits",
+                remedy="take a narrower scale",
+            )
+        return
     _, shift = rescale.fixed_point()
     ends = np.stack([low, high])
     widest = np.maximum(np.abs(ends) << np.clip(shift, 0, 31), np.abs(ends)).max()

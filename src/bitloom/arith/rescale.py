@@ -11,9 +11,14 @@ The rounding is an attribute of each rescale, never a global, because the kernel
 | ``FLOAT32`` | ``round_half_even(float32(x) * float32(M))`` | ONNX Runtime, QLinearConv and QLinearMatMul |
 | ``HALF_EVEN`` | nearest, ties to even, of ``x * Q * 2**(s-31)`` | QONNX, where scales are powers of two |
 | ``HALF_UP`` | ``floor(x * Q * 2**(s-31) + 1/2)`` | power-of-two pipelines |
+| ``HALF_AWAY`` | nearest, ties away from zero, of ``x * Q * 2**(s-31)`` | NNgen: an integer scale and a right shift |
 | ``TRUNCATE`` | ``floor(x * Q * 2**(s-31))`` | arithmetic right shift |
 
 Q' is ``min((Q + 2**15) >> 16, 2**15 - 1)``.
+
+The last four (`EXACT`) belong to no kernel: nothing in them overflows, s has no lower end, and accumulators may be as
+wide as the product of Q without its trailing zeros allows, so that an integer scale of up to 31 bits with a shift,
+``Q * 2**(s-31) = scale * 2**-shift``, is computed on all of int64 (`Rescale.largest`).
 
 Sources: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference" (2018), section 2.2 and appendix B, for (Q, s); the LiteRT reference kernels and ONNX Runtime, compared by
@@ -37,6 +42,9 @@ Int64Array = npt.NDArray[np.int64]
 # The kernels' shifts are defined up to here: `SINGLE` adds ``2**(30 - s)``, `REDUCED` ``2**(14 - s)``.
 _MAXIMUM_LEFT_SHIFT = 30
 _MAXIMUM_REDUCED_SHIFT = 14
+# Products of exact roundings stay below this, so that a half can be added.
+_LARGEST_PRODUCT = 2**62
+_LARGEST_RIGHT_SHIFT = 63
 # Elements rescaled at a time.
 _PART = 1 << 14
 
@@ -51,13 +59,22 @@ class Rounding(enum.Enum):
     FLOAT32 = "float32"
     HALF_EVEN = "half_even"
     HALF_UP = "half_up"
+    HALF_AWAY = "half_away"
     TRUNCATE = "truncate"
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
+EXACT = frozenset({Rounding.HALF_EVEN, Rounding.HALF_UP, Rounding.HALF_AWAY, Rounding.TRUNCATE})
+"""Roundings of the exact product, whose accumulators are not bound to a kernel's int32."""
+
+
+def quantize_multiplier(real: float, *, flush: bool = True) -> tuple[int, int]:
     """The fixed-point form (Q, s) of a real multiplier: ``real = Q * 2**(s - 31)``, Q in [2**30, 2**31).
 
     Source: Jacob et al. 2018, equation 6, with LiteRT's flush of multipliers below 2**-32 to zero.
+
+    Args:
+        real: not negative.
+        flush: whether such small multipliers become 0.
 
     >>> quantize_multiplier(0.75)
     (1610612736, 0)
@@ -70,7 +87,7 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     multiplier = math.floor(fraction * 2**31 + 0.5)
     if multiplier == 2**31:
         multiplier, shift = multiplier // 2, shift + 1
-    return (0, 0) if shift < -31 else (multiplier, shift)
+    return (0, 0) if flush and shift < -31 else (multiplier, shift)
 
 
 @dataclass(frozen=True)
@@ -116,9 +133,29 @@ class Rescale:
 
     @cached_property
     def _fixed_point(self) -> tuple[Int64Array, Int64Array]:
-        pairs = np.array([quantize_multiplier(real) for real in self.multipliers], np.int64)
+        flush = self.rounding not in EXACT
+        pairs = np.array([quantize_multiplier(real, flush=flush) for real in self.multipliers], np.int64)
         pairs.setflags(write=False)
         return pairs[:, 0], pairs[:, 1]
+
+    @cached_property
+    def _odd(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Of exact roundings: Q without trailing zeros, and the left and the right shift that make up for them."""
+        multiplier, shift = self.fixed_point()
+        zeros = np.array([max(0, (value & -value).bit_length() - 1) for value in multiplier.tolist()], np.int64)
+        right = 31 - shift - zeros
+        return multiplier >> zeros, np.maximum(-right, 0), np.clip(right, 0, _LARGEST_RIGHT_SHIFT)
+
+    def exact_products(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of exact roundings: for each multiplier the integer m and the right shift s of ``x * m * 2**-s``."""
+        multiplier, left, right = self._odd
+        return tuple((multiplier << left).tolist()), tuple(right.tolist())
+
+    @cached_property
+    def largest(self) -> Int64Array:
+        """For each multiplier of an exact rounding, what accumulators stay below in magnitude; shape (channels,)."""
+        multiplier, left, _ = self._odd
+        return (_LARGEST_PRODUCT >> left) // np.maximum(multiplier, 1)
 
     @cached_property
     def _reals(self) -> npt.NDArray[np.float64]:
@@ -128,8 +165,8 @@ class Rescale:
         """Rescale `values`.
 
         Args:
-            values: integers within int32 (`REDUCED`: within 48 bits), any shape; with several multipliers the last
-                axis is the channel.
+            values: integers within int32 (`REDUCED`: within 48 bits; `EXACT`: below `largest`), any shape; with
+                several multipliers the last axis is the channel.
 
         Returns:
             int64 array of the same shape, not clamped.
@@ -152,6 +189,9 @@ class Rescale:
             return _float64_half_away(accumulators, self._reals)
         if self.rounding is Rounding.FLOAT32:
             return _float32_half_even(accumulators, self._reals.astype(np.float32))
+        if self.rounding in EXACT:
+            multiplier, left, right = self._odd
+            return _EXACT[self.rounding](accumulators * (multiplier << left), right)
         return _FIXED_POINT[self.rounding](accumulators, *self.fixed_point())
 
 
@@ -210,25 +250,42 @@ def _single(values: Int64Array, multiplier: Int64Array, shift: Int64Array) -> In
     return result
 
 
-def _half_even(values: Int64Array, multiplier: Int64Array, shift: Int64Array) -> Int64Array:
-    total = 31 - shift
-    product = values * multiplier
-    floor = product >> total
-    remainder = product - (floor << total)
-    half = np.int64(1) << (total - 1)
-    return floor + ((remainder > half) | ((remainder == half) & ((floor & 1) == 1)))
+def _half_even(product: Int64Array, right: Int64Array) -> Int64Array:
+    floor = product >> right
+    remainder = product - (floor << right)
+    half = _half(right)
+    return floor + ((remainder > half) | ((remainder == half) & ((floor & 1) == 1))) * (right > 0)
 
 
-def _truncate(values: Int64Array, multiplier: Int64Array, shift: Int64Array) -> Int64Array:
-    result: Int64Array = (values * multiplier) >> (31 - shift)
+def _half_up(product: Int64Array, right: Int64Array) -> Int64Array:
+    result: Int64Array = (product + _half(right)) >> right
     return result
+
+
+def _half_away(product: Int64Array, right: Int64Array) -> Int64Array:
+    """Of a negative number and a half, one less is where rounding down goes away from zero."""
+    result: Int64Array = (product + _half(right) - ((product < 0) & (right > 0))) >> right
+    return result
+
+
+def _truncate(product: Int64Array, right: Int64Array) -> Int64Array:
+    result: Int64Array = product >> right
+    return result
+
+
+def _half(right: Int64Array) -> Int64Array:
+    """Half of ``2**right``; 0 where nothing is shifted out."""
+    return np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
 
 
 _FIXED_POINT = {
     Rounding.DOUBLE: _double,
     Rounding.REDUCED: _reduced,
     Rounding.SINGLE: _single,
-    Rounding.HALF_UP: _single,
+}
+_EXACT = {
     Rounding.HALF_EVEN: _half_even,
+    Rounding.HALF_UP: _half_up,
+    Rounding.HALF_AWAY: _half_away,
     Rounding.TRUNCATE: _truncate,
 }

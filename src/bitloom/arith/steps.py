@@ -21,8 +21,8 @@ from bitloom.errors import ArithmeticDomainError
 UNBOUNDED_BITS = {np.dtype(np.int64): 60, np.dtype(object): 250}
 # How near a half a step must lie to be one that a rounding may send either way.
 _HALF_TOLERANCE = 2.0**-20
-# Steps are held for all channels at once: 16 bits of output for 256 channels.
-_MAXIMUM_STEPS = 1 << 24
+MAXIMUM_STEPS = 1 << 24
+"""Steps are held for all channels at once: 16 bits of output for 256 channels."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def step_bounds(rescale: Rescale, low: Int64Array, high: Int64Array, zero_point:
     Raises:
         ArithmeticDomainError: there are too many output values to hold.
     """
-    if (output.high - output.low) * rescale.channels > _MAXIMUM_STEPS:
+    if (output.high - output.low) * rescale.channels > MAXIMUM_STEPS:
         raise ArithmeticDomainError(
             f"{rescale.channels} channels of {output.type} have too many output values to narrow a rescale by its steps"
         )

@@ -11,6 +11,8 @@ import numpy as np
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_matmul
+from bitloom.arith.narrow import check_domain
+from bitloom.arith.rescale import EXACT
 from bitloom.circuits.dense import DenseCircuit, DenseTerms
 from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
@@ -69,12 +71,14 @@ class FullyConnected(StreamingOperator):
         if self.rescale.channels not in (1, terms.outputs):
             raise GraphError(f"{self.rescale.channels} multipliers for {terms.outputs} outputs")
         low, high = terms.accumulator_bounds
-        if low.min() < -(2**31) or high.max() >= 2**31:
+        if self.rescale.rounding in EXACT:
+            check_domain(self.rescale, low, high, self.output_zero_point)
+        elif low.min() < -(2**31) or high.max() >= 2**31:
             raise UnsupportedError(
                 f"the accumulator reaches {Interval(int(low.min()), int(high.max()))}, beyond int32, where the "
                 "reference kernel overflows"
             )
-        if np.abs(self.rescale.apply(np.stack([low, high])) + self.output_zero_point).max() >= 2**31:
+        elif np.abs(self.rescale.apply(np.stack([low, high])) + self.output_zero_point).max() >= 2**31:
             raise UnsupportedError(
                 "a rescaled accumulator leaves int32, where the reference kernel's answer is undefined",
                 remedy="check the output scale of this layer",

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_type
+from bitloom.arith.narrow import check_domain
+from bitloom.arith.rescale import EXACT
 from bitloom.circuits.convolution import ConvolutionCircuit
 from bitloom.circuits.convolution_geometry import Geometry, Pair, patches
 from bitloom.circuits.dense import DenseTerms
@@ -139,6 +141,9 @@ class ConvolutionOperator(StreamingOperator):
 
     def _check_range(self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> None:
         """Refuse accumulators for which the reference kernels overflow."""
+        if self.rescale.rounding in EXACT:
+            check_domain(self.rescale, low, high, self.output_zero_point)
+            return
         shift = self.rescale.fixed_point()[1]
         if self.rescale.rounding is Rounding.REDUCED:
             name, limit = "48 bits", np.full(1, _WIDE_ACCUMULATOR)
