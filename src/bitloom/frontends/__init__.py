@@ -6,23 +6,31 @@ format spells so. To add a format, add its module and one line to `_FRONT_ENDS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from bitloom.errors import ModelFormatError
+from bitloom.frontends.float_tflite import load_float_tflite
 from bitloom.frontends.model import Model
 from bitloom.frontends.onnx import load_onnx
 from bitloom.frontends.onnx_file import is_onnx
 from bitloom.frontends.text import is_graph_text, load_graph_text
 from bitloom.frontends.tflite import is_tflite, load_tflite
+from bitloom.ir.float_graph import FloatGraph
 
-__all__ = ["Model", "load", "load_graph_text", "load_onnx", "load_tflite"]
+__all__ = ["Model", "load", "load_float", "load_float_tflite", "load_graph_text", "load_onnx", "load_tflite"]
 
-_FRONT_ENDS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str, str], Model]], ...] = (
+_Loaded = TypeVar("_Loaded")
+# A format's name, whether content is of it, and its reader.
+_FrontEnd = tuple[str, Callable[[bytes], bool], Callable[[bytes, str, str], _Loaded]]
+
+_FRONT_ENDS: tuple[_FrontEnd[Model], ...] = (
     ("TFLite (.tflite)", is_tflite, load_tflite),
     ("ONNX (.onnx)", is_onnx, load_onnx),
     ("graph text (.bitloom)", is_graph_text, load_graph_text),
 )
+_FLOAT_FRONT_ENDS: tuple[_FrontEnd[FloatGraph], ...] = (("TFLite (.tflite)", is_tflite, load_float_tflite),)
 
 
 def load(path: str | Path) -> Model:
@@ -35,6 +43,23 @@ def load(path: str | Path) -> Model:
         ModelFormatError: the file is missing, unreadable, of no known format, truncated or corrupt.
         UnsupportedError: the model uses something bitloom does not support.
     """
+    return _read(path, _FRONT_ENDS)
+
+
+def load_float(path: str | Path) -> FloatGraph:
+    """Read a file of a network in real numbers, for the quantizer; its format is told by its content.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ModelFormatError: the file is missing, unreadable, of no known format, truncated or corrupt.
+        UnsupportedError: the model is quantized already, or uses something bitloom does not support.
+    """
+    return _read(path, _FLOAT_FRONT_ENDS)
+
+
+def _read(path: str | Path, front_ends: Sequence[_FrontEnd[_Loaded]]) -> _Loaded:
     file = Path(path)
     where = str(path) or "''"
     if file.is_dir():
@@ -46,9 +71,9 @@ def load(path: str | Path) -> Model:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ModelFormatError(f"cannot be read: {reason}", where=where) from error
-    for _, matches, read in _FRONT_ENDS:
+    for _, matches, read in front_ends:
         if matches(content):
             return read(content, file.stem, where)
-    known = ", ".join(name for name, _, _ in _FRONT_ENDS)
+    known = ", ".join(name for name, _, _ in front_ends)
     what = "is empty" if not content else "is not a model file of a known format"
     raise ModelFormatError(what, where=where, remedy=f"known formats: {known}")

@@ -42,14 +42,14 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 # networks for small devices have some ten thousand.
 _MOST_ELEMENTS = 1 << 27
 # Operators that no integer graph can say, and why.
-_REASONS = {
+NEVER_SUPPORTED = {
     **dict.fromkeys(("IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_CASE"), "is control flow"),
     **dict.fromkeys(
         ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT"),
         "keeps state between inferences",
     ),
 }
-_EXTRAS = {
+SPECIAL_TENSORS = {
     "variable": "is a variable (state between inferences)",
     "sparse": "is stored sparsely",
     "blockwise": "has blockwise or custom quantization",
@@ -85,7 +85,7 @@ class _Import:
         self.file = file
         self.name = name
         self.where = where
-        self.names = _unique_names(file.tensors)
+        self.names = unique_names(file.tensors)
         self.values: dict[int, Value] = {}
         self.read = {index for operator in file.operators for index in operator.inputs} | set(file.outputs)
 
@@ -112,9 +112,9 @@ class _Import:
     def check_support(self) -> None:
         """Refuse what no operator could mend: control flow and state, then float, as quantizing changes operators."""
         for operator in self.file.operators:
-            if operator.kind in _REASONS:
+            if operator.kind in NEVER_SUPPORTED:
                 raise UnsupportedError(
-                    f"{operator.kind} {_REASONS[operator.kind]}, and only networks without are supported",
+                    f"{operator.kind} {NEVER_SUPPORTED[operator.kind]}, and only networks without are supported",
                     where=self.place(operator),
                     remedy="convert the model again with fixed control flow and no variables",
                 )
@@ -240,7 +240,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME_WIDTH else f"{name[:_NAME_WIDTH]}..."
 
 
-def _unique_names(tensors: Iterable[FileTensor]) -> tuple[str, ...]:
+def unique_names(tensors: Iterable[FileTensor]) -> tuple[str, ...]:
     """The file's names where they are unique; a second tensor of a name gets its index appended."""
     taken: set[str] = set()
     names = []
@@ -255,15 +255,15 @@ def _unique_names(tensors: Iterable[FileTensor]) -> tuple[str, ...]:
 
 def _value(tensor: FileTensor, name: str) -> Value:
     if tensor.extras:
-        raise UnsupportedError(f"the tensor {_EXTRAS[tensor.extras[0]]}")
+        raise UnsupportedError(f"the tensor {SPECIAL_TENSORS[tensor.extras[0]]}")
     element = _ELEMENTS.get(tensor.element)
     if element is None:
         raise UnsupportedError(f"tensors of {tensor.element} are not supported")
-    tensor_type = TensorType(_shape(tensor), element, _quantization(tensor, element))
+    tensor_type = TensorType(fixed_shape(tensor), element, _quantization(tensor, element))
     return Value(name, tensor_type, None if tensor.data is None else _elements(tensor.data, tensor_type))
 
 
-def _shape(tensor: FileTensor) -> tuple[int, ...]:
+def fixed_shape(tensor: FileTensor) -> tuple[int, ...]:
     """The dimensions, a batch that may change being read as one inference."""
     shape = list(tensor.shape)
     if shape and shape[0] == -1:
