@@ -37,8 +37,8 @@ class LitertExecutor:
         wanted = self.graph.computed if reference else tuple(dict.fromkeys(self.graph.outputs))
         self.inputs = {name: indices[name] for name in self.graph.inputs}
         self.outputs = {name: indices[name] for name in wanted}
-        self.interpreter = _interpreter(content, model.name, reference=reference)
-        with self._failing_as("LiteRT refuses the model"), _quiet_stderr():
+        self.interpreter = open_interpreter(content, model.name, options.litert_kernels)
+        with self._failing_as("LiteRT refuses the model"), quiet_stderr():
             for name, index in self.inputs.items():
                 self.interpreter.resize_tensor_input(index, self.graph.type(name).shape)
             self.interpreter.allocate_tensors()
@@ -95,14 +95,32 @@ def _tflite(model: Model) -> tuple[bytes, Mapping[str, int]]:
     return content, load_tflite(content, model.name).tensor_indices
 
 
-def _interpreter(content: bytes, name: str, *, reference: bool) -> Any:
+_RESOLVERS = {
+    "reference": OpResolverType.BUILTIN_REF,
+    "default": OpResolverType.AUTO,
+    "optimised": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+}
+
+
+def open_interpreter(content: bytes, name: str, kernels: str) -> Any:
+    """An interpreter of a file.
+
+    Args:
+        content: of the file.
+        name: of the model, for messages.
+        kernels: ``reference``; ``default`` as applications run it, in which tensors between operators do not exist;
+            ``optimised``, fast ones without the delegate, for float models.
+
+    Raises:
+        ExecutionError: LiteRT refuses the file.
+    """
     try:
-        with _quiet_stderr(), warnings.catch_warnings():
+        with quiet_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about its metrics and about keeping tensors
             return Interpreter(
                 model_content=content,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO,
-                experimental_preserve_all_tensors=reference,
+                experimental_op_resolver_type=_RESOLVERS[kernels],
+                experimental_preserve_all_tensors=kernels != "default",
                 num_threads=1,
             )
     except (RuntimeError, ValueError) as error:
@@ -110,7 +128,7 @@ def _interpreter(content: bytes, name: str, *, reference: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Keep what the C++ library logs ("INFO: Created TensorFlow Lite XNNPACK delegate") off the terminal."""
     try:
         saved = os.dup(2)
