@@ -61,12 +61,14 @@ class OnnxFile:
         constants: by name.
         inputs: from outside.
         outputs: names.
+        opset: the version of ONNX's own operators.
     """
 
     nodes: tuple[OnnxNode, ...]
     constants: Mapping[str, npt.NDArray[Any]]
     inputs: tuple[OnnxEnd, ...]
     outputs: tuple[str, ...]
+    opset: int = OLDEST_OPSET
 
 
 def is_onnx(content: bytes) -> bool:
@@ -93,8 +95,13 @@ def import_onnx() -> ModuleType:
         ) from error
 
 
-def read_onnx_file(content: bytes, where: str) -> OnnxFile:
+def read_onnx_file(content: bytes, where: str, oldest: int = OLDEST_OPSET) -> OnnxFile:
     """Parse and check a file.
+
+    Args:
+        content: of the file.
+        where: the file, for messages.
+        oldest: operator set that is read.
 
     Raises:
         MissingExtraError: the package onnx is not installed.
@@ -105,9 +112,9 @@ def read_onnx_file(content: bytes, where: str) -> OnnxFile:
     model = _checked(onnx, content, where)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
-    if opset < OLDEST_OPSET:
+    if opset < oldest:
         raise UnsupportedError(
-            f"is of operator set {opset}, and {OLDEST_OPSET} or newer is needed",
+            f"is of operator set {opset}, and {oldest} or newer is needed",
             where=where,
             remedy="convert it with onnx.version_converter, or export it again",
         )
@@ -126,7 +133,7 @@ def read_onnx_file(content: bytes, where: str) -> OnnxFile:
             nodes.append(_node(onnx, index, node, where))
     inputs = tuple(_end(onnx, entry, where) for entry in graph.input if entry.name not in constants)
     outputs = tuple(entry.name for entry in graph.output)
-    return OnnxFile(tuple(nodes), constants, inputs, outputs)
+    return OnnxFile(tuple(nodes), constants, inputs, outputs, opset)
 
 
 def _checked(onnx: ModuleType, content: bytes, where: str) -> Any:
