@@ -36,7 +36,9 @@ WITH_VERILATOR = ("fully_connected_several_rows", "softmax_rows_and_beta", "logi
 def assert_verilog_is_numpy(example: Example, simulator: str, bus: Bus, inferences: int) -> None:
     """With stalls everywhere, at the ends and the middle of the inputs' range and at random."""
     graph, model = example.graph, Model(example.graph, example.name)
-    corners = {name: array[np.r_[0:256:17, 127, 128, -3:0]] for name, array in corner_inputs(graph).items()}
+    some = np.r_[0:256:17, 127, 128, -3:0]
+    # Narrow types have fewer corners.
+    corners = {name: array[some[some < len(array)]] for name, array in corner_inputs(graph).items()}
     inputs = joined(corners, random_inputs(graph, inferences, seed=5))
     options = ExecutorOptions(simulator=simulator, bus=bus, stalls=True, seed=3)
     seen = create_executor("verilog", model, options).run(inputs)

@@ -174,7 +174,7 @@ def corner_values(graph: Graph, name: str) -> Array:
     if element.bits <= 8:
         return np.arange(256).astype(np.uint8).view(element.dtype) if element.bits == 8 else np.arange(low, high + 1)
     spread = np.linspace(low, high, 192).astype(np.int64)
-    return np.concatenate([spread, np.arange(-32, 32)]).astype(element.dtype)
+    return np.concatenate([spread, np.arange(-32, 32).clip(low, high)]).astype(element.dtype)
 
 
 def float_range(graph: Graph, name: str) -> float:
