@@ -53,13 +53,17 @@ class PairOperator(StreamingOperator):
 
     @cached_property
     def pairs(self) -> Int64Array:
-        """f of every pair of 8-bit values, int64, shape (256, 256), both axes in ascending order."""
+        """f of every pair of values of up to 8 bits, int64, both axes in ascending order."""
         return self.function(every_value(self.left)[:, None], every_value(self.right))
 
     @cached_property
     def _lookup(self) -> Array:
-        """f of every pair, at the address made of both bit patterns, the left one on top."""
-        order = [np.roll(np.arange(256), type.minimum) for type in self.types]
+        """f of every pair, at the address made of both bytes, the left one on top; what is no value is never read."""
+        patterns = np.arange(256, dtype=np.uint8)
+        order = [
+            np.clip(patterns.view(type.dtype).astype(np.int64) - type.minimum, 0, (1 << type.bits) - 1)
+            for type in self.types
+        ]
         return self.pairs[np.ix_(*order)].astype(self.output.dtype).reshape(-1)
 
     def infer(self, inputs: Sequence[Value]) -> tuple[tuple[tuple[int, ...], ElementType], ...]:

@@ -25,8 +25,16 @@ from bitloom.ops.shared.elementwise import (
 )
 
 _KINDS = ("int8", "uint8", "int16")
-# Headroom for rounding in front of the sum: so many bits that int32 is just not left.
-_LEFT_SHIFTS = {8: 20, 16: 15}
+
+
+def left_shift(bits: int) -> int:
+    """Headroom for rounding in front of the sum of operands of up to so many bits: int32 is just not left.
+
+    Wider operands get none: what brings them to one scale must be integers.
+    """
+    if bits <= 8:
+        return 20
+    return 15 if bits <= 16 else 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class SumOperator(PairOperator):
 
     def terms(self, left: Int64Array, right: Int64Array) -> tuple[Int64Array, Int64Array]:
         """What is added: both operands at the common scale, the right one with its sign."""
-        shift = _LEFT_SHIFTS[self.left.bits]
+        shift = left_shift(max(self.left.bits, self.right.bits))
         return (
             self.left_rescale.apply((left - self.left_zero_point) << shift),
             self.sign * self.right_rescale.apply((right - self.right_zero_point) << shift),
@@ -108,7 +116,7 @@ class SumOperator(PairOperator):
                 f"{source.kind} of int16 with scales that are all powers of two, in the kernel's special arithmetic",
                 where=source.where,
             )
-        shift = _LEFT_SHIFTS[made.integer.bits]
+        shift = left_shift(made.integer.bits)
         with np.errstate(over="ignore"):
             twice = float(np.float32(2) * max(scales[:2]))
             lifted = float(np.float32(1 << shift) * scales[2])

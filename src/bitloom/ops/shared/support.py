@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import IntType, Rescale
+from bitloom.arith.narrow import check_domain
+from bitloom.arith.rescale import EXACT
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Example, Graph, Node, Operator, Quantization, SourceNode, Value
 
@@ -74,14 +76,18 @@ def require_int32(rescale: Rescale, low: int, high: int, zero_point: int) -> Non
     """Check that a rescale stays within int32, beyond which the reference kernels' answer is undefined.
 
     Args:
-        rescale: with one multiplier and a fixed-point rounding.
+        rescale: with one multiplier and a fixed-point rounding; exact ones may leave int32.
         low: the smallest value to rescale.
         high: the largest.
         zero_point: added to the result.
 
     Raises:
         UnsupportedError: a value leaves int32, before or after.
+        ArithmeticDomainError: of an exact rounding, a product leaves 62 bits.
     """
+    if rescale.rounding in EXACT:
+        check_domain(rescale, np.array([low]), np.array([high]), zero_point)
+        return
     _, shift = rescale.fixed_point()
     ends = [low << max(int(shift[0]), 0), high << max(int(shift[0]), 0)]
     if all(-(2**31) <= end < 2**31 for end in ends):
