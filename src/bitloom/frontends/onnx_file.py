@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,16 @@ from bitloom.errors import MissingExtraError, ModelFormatError, UnsupportedError
 
 OLDEST_OPSET = 13
 """Quantization per axis, and axes as operands, are of this version."""
+
+OLDEST_QONNX_OPSET = 9
+"""QONNX models have been exported since this version; constants folded by the reference evaluator hide the rest."""
+
+QONNX_OPERATORS = frozenset(
+    f"{domain}.{kind}"
+    for domain in ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general", "finn")
+    for kind in ("Quant", "IntQuant", "BipolarQuant", "Trunc")
+)
+"""As `OnnxNode.kind` has them."""
 
 # Field 1 (ir_version) of the file as a varint, and the field that may follow it.
 _VERSION_FIELD = 0x08
@@ -171,10 +181,41 @@ def _node(onnx: ModuleType, index: int, node: Any, where: str) -> OnnxNode:
     )
 
 
+def fold_node(node: OnnxNode, operands: Sequence[npt.NDArray[Any] | None], opset: int) -> npt.NDArray[Any]:
+    """The first result of a node of ONNX's own whose operands are constants, as ONNX's reference computes it.
+
+    Raises:
+        ModelFormatError: it cannot be computed.
+    """
+    onnx = import_onnx()
+    names = ["" if operand is None else f"x{index}" for index, operand in enumerate(operands)]
+    feed = {name: operand for name, operand in zip(names, operands, strict=True) if name}
+    try:
+        made = onnx.helper.make_node(node.kind, names, ["y"], **node.attributes)
+        inputs = [
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in feed.items()
+        ]
+        graph = onnx.helper.make_graph([made], "constants", inputs, [onnx.ValueInfoProto(name="y")])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+        reference = importlib.import_module("onnx.reference")
+        with np.errstate(all="ignore"):
+            (result,) = reference.ReferenceEvaluator(model).run(None, feed)
+    except Exception as error:  # whatever nonsense in a file raises there
+        raise ModelFormatError(f"cannot be computed from its constants: {error}", where=node.where) from error
+    return _finite(np.asarray(result), node.outputs[0], node.where)
+
+
+def _finite(array: npt.NDArray[Any], name: str, where: str) -> npt.NDArray[Any]:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ModelFormatError(f"the constant '{name}' holds values that are not finite", where=where)
+    return array
+
+
 def _constant(onnx: ModuleType, values: Mapping[str, Any], where: str) -> npt.NDArray[Any]:
     for name, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64)):
         if name in values:
-            return np.array(values[name], dtype)
+            return _finite(np.array(values[name], dtype), name, where)
     if "value_ints" in values:
         return np.array(values["value_ints"], np.int64)
     if "value" in values:
@@ -187,9 +228,7 @@ def _array(onnx: ModuleType, tensor: Any, where: str) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # whatever malformed data raises
         raise ModelFormatError(f"the constant '{tensor.name}' is corrupt: {error}", where=where) from error
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ModelFormatError(f"the constant '{tensor.name}' holds values that are not finite", where=where)
-    return array
+    return _finite(array, tensor.name, where)
 
 
 def _end(onnx: ModuleType, entry: Any, where: str) -> OnnxEnd:
@@ -204,7 +243,7 @@ def _end(onnx: ModuleType, entry: Any, where: str) -> OnnxEnd:
             size = 1  # a batch that may change is read as one inference
         if size < 1:
             raise UnsupportedError(
-                f"has the dynamic axis {axis} ('{dimension.dim_param}')",
+                f"has the dynamic axis {axis}" + (f" ('{dimension.dim_param}')" if dimension.dim_param else ""),
                 where=place,
                 remedy="fix it (onnxruntime.tools.make_dynamic_shape_fixed)",
             )
