@@ -28,9 +28,11 @@ import pyrtl
 from pyrtl import Const, WireVector, select
 
 from bitloom.arith import IntType
-from bitloom.hw.dense_shape import DenseShape, accumulator_bits, fold_weights
+from bitloom.errors import HardwareError
+from bitloom.hw.dense_shape import DenseShape, accumulator_bits, channel_sums, fold_weights
 from bitloom.hw.fifo import CreditFifo, credit_fifo
-from bitloom.hw.multiply_accumulate import Term, accumulator, dot_products
+from bitloom.hw.logic_products import logic_accumulator, logic_latency, logic_products
+from bitloom.hw.multiply_accumulate import accumulator, dot_products
 from bitloom.hw.packed_products import packed_products
 from bitloom.hw.registers import delayed, delayed_flag, named, wrapping_counter
 from bitloom.hw.replay import replay
@@ -92,20 +94,13 @@ def dense(
         constants = replace(constants, bias=constants.bias + (weights.sum(axis=1) << (element.bits - 1)))
     room = WireVector(1, f"{name}_room")
     beat = _take_beats(name, stream, shape, room, reset)
-    sums, latency = _sums(name, beat, element, fold_weights(weights, shape), shape)
-    flags = {
-        flag: delayed_flag(named(wire, f"{name}_{flag}"), latency, f"{name}_{flag}", reset)
-        for flag, wire in (("valid", beat.issue), ("first", beat.first), ("final", beat.completes))
-    }
-    sum_bits = accumulator_bits(weights, element)
-    accumulators = [
-        accumulator(f"{name}_accumulator{index}", term, flags["valid"], flags["first"], sum_bits)
-        for index, term in enumerate(sums)
-    ]
+    array = _logic_array if shape.product_digits else _multiplier_array
+    sums = array(name, beat, element, weights, shape, reset)
+    constants = replace(constants, bias=constants.bias - sums.excess)
     serial = serialize(
         name,
-        accumulators,
-        delayed_flag(flags["final"], 1, f"{name}_done", reset),
+        sums.accumulators,
+        sums.done,
         reset,
         results=shape.results,
         block_beats=shape.block_beats,
@@ -125,7 +120,7 @@ def dense(
     buffer = credit_fifo(
         f"{name}_output",
         shape.output_type(output),
-        shape.fifo_depth(shape.latency_after(latency)),
+        shape.fifo_depth(shape.latency_after(sums.latency)),
         push=delayed_flag(serial.emit, RESCALE_LATENCY, f"{name}_push", reset),
         data=pyrtl.concat_list(results),
         last=delayed_flag(serial.ends, RESCALE_LATENCY, f"{name}_push_last", reset),
@@ -182,16 +177,66 @@ def _take_beats(name: str, stream: Stream, shape: DenseShape, room: WireVector, 
     return _Beat(issue, beat == 0, completes, last_pass, delay, lanes, delayed(address, delay, f"{name}_address"))
 
 
-def _sums(
-    name: str, beat: _Beat, element: IntType, weights: npt.NDArray[np.int64], shape: DenseShape
-) -> tuple[list[Term], int]:
-    """The dot products of each beat, and the cycles from `issue` to them."""
-    common = (name, beat.lanes, element, weights, beat.address)
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """The accumulators of the array.
+
+    Attributes:
+        accumulators: signed, one for each output of a fold.
+        done: they hold a fold's sums, in this cycle only.
+        excess: what the sum of each channel is too large, int64, shape (groups * outputs,).
+        latency: cycles from `issue` to the sums of a beat.
+    """
+
+    accumulators: list[WireVector]
+    done: WireVector
+    excess: npt.NDArray[np.int64]
+    latency: int
+
+
+def _flags(name: str, beat: _Beat, latency: int, reset: WireVector) -> tuple[WireVector, WireVector, WireVector]:
+    """Whether there is a beat's sum, whether it is the first of its fold, and whether the fold was complete before."""
+    valid, first, final = (
+        delayed_flag(named(wire, f"{name}_{flag}"), latency, f"{name}_{flag}", reset)
+        for flag, wire in (("valid", beat.issue), ("first", beat.first), ("final", beat.completes))
+    )
+    return valid, first, delayed_flag(final, 1, f"{name}_done", reset)
+
+
+def _multiplier_array(
+    name: str, beat: _Beat, element: IntType, weights: npt.NDArray[np.int64], shape: DenseShape, reset: WireVector
+) -> _Sums:
+    """Sums of products made by multiplier slices."""
+    common = (name, beat.lanes, element, fold_weights(weights, shape), beat.address)
     if shape.packed:
-        sums, latency = packed_products(*common, groups=shape.parallel, fabric=shape.fabric)
+        terms, latency = packed_products(*common, groups=shape.parallel, fabric=shape.fabric)
     else:
-        sums, latency = dot_products(*common, shape.fabric.product_registers, shape.parallel)
-    return sums, latency + beat.delay
+        terms, latency = dot_products(*common, shape.fabric.product_registers, shape.parallel)
+    latency += beat.delay
+    valid, first, done = _flags(name, beat, latency, reset)
+    bits = accumulator_bits(weights, element)
+    accumulators = [
+        accumulator(f"{name}_accumulator{index}", term, valid, first, bits) for index, term in enumerate(terms)
+    ]
+    return _Sums(accumulators, done, np.zeros(len(weights), np.int64), latency)
+
+
+def _logic_array(
+    name: str, beat: _Beat, element: IntType, weights: npt.NDArray[np.int64], shape: DenseShape, reset: WireVector
+) -> _Sums:
+    """Sums of products made of logic, each less half its accumulator's range."""
+    common = (name, beat.lanes, element, fold_weights(weights, shape), beat.address)
+    products = logic_products(*common, groups=shape.parallel, fabric=shape.fabric)
+    if products.latency != logic_latency(shape.simd, shape.product_digits, shape.fabric.product_registers):
+        raise HardwareError(f"these weights do not have {shape.product_digits} digits each", where=name)
+    latency = products.latency + beat.delay
+    valid, first, done = _flags(name, beat, latency, reset)
+    bits = max(1, int(channel_sums(products.largest, shape).max()).bit_length())
+    accumulators = [
+        logic_accumulator(f"{name}_accumulator{index}", term, valid, first, bits, beats=shape.fold_beats)
+        for index, term in enumerate(products.sums)
+    ]
+    return _Sums(accumulators, done, channel_sums(products.excess, shape) - (1 << (bits - 1)), latency)
 
 
 def _room(buffer: CreditFifo, shape: DenseShape, last_pass: WireVector) -> WireVector:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
+from bitloom.hw.logic_products import logic_latency
 from bitloom.hw.multiply_accumulate import dot_latency
 from bitloom.hw.packed_products import packed_latency, packed_multipliers
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
@@ -42,6 +43,8 @@ class DenseShape:
         groups: groups of channels that share no input.
         parallel: groups computed at the same time.
         replayed: whether the input comes once for each fold, so that nothing need be kept.
+        product_digits: of how many digits a weight is where products are made of logic (see
+            `bitloom.hw.logic_products`); 0 where they are made of multiplier slices.
     """
 
     depth: int
@@ -56,6 +59,7 @@ class DenseShape:
     groups: int = 1
     parallel: int = 1
     replayed: bool = False
+    product_digits: int = 0
 
     def __post_init__(self) -> None:
         if not (1 <= self.pe <= self.outputs and 1 <= self.simd <= self.depth):
@@ -66,6 +70,8 @@ class DenseShape:
             )
         if not self._fills_beats:
             raise HardwareError(f"{self.results} results per cycle do not divide pe={self.pe}")
+        if self.packed and self.product_digits:
+            raise HardwareError("products of logic share no multiplier slices", remedy="choose one of the two")
         if self.serial_beats > self.fold_beats:
             raise HardwareError(
                 f"{self.results} results per cycle are too few: a fold of {self.fold_beats} cycles makes {self.sums}"
@@ -127,11 +133,20 @@ class DenseShape:
     @property
     def multipliers(self) -> int:
         """Multipliers of the array (those of the rescale not counted)."""
+        if self.product_digits:
+            return 0
         return packed_multipliers(self.sums, self.simd, self.parallel) if self.packed else self.sums * self.simd
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether the last beat of a fold or the last fold of a block is partly empty, and its weights are 0."""
+        return bool(self.depth % self.simd or self.outputs % self.pe)
 
     @property
     def latency(self) -> int:
         """Cycles from the start of a fold's last beat until its last result is in the FIFO."""
+        if self.product_digits:
+            return self.latency_after(logic_latency(self.simd, self.product_digits, self.fabric.product_registers))
         dot = packed_latency if self.packed else dot_latency
         return self.latency_after(dot(self.simd, self.fabric.product_registers))
 
@@ -180,6 +195,21 @@ def fold_weights(weights: npt.NDArray[np.int64], shape: DenseShape) -> npt.NDArr
     padded[:, : shape.parallel * shape.outputs, : shape.depth] = weights.reshape(shape.blocks, -1, shape.depth)
     by_fold = padded.reshape(shape.folds, shape.sums, shape.fold_beats, shape.simd)
     return by_fold.transpose(0, 2, 1, 3).reshape(-1, shape.sums, shape.simd)
+
+
+def channel_sums(folded: npt.NDArray[np.int64], shape: DenseShape) -> npt.NDArray[np.int64]:
+    """What numbers of each word and sum make together for each channel.
+
+    Args:
+        folded: int64, shape (folds * fold_beats, parallel * pe).
+        shape: of the unit.
+
+    Returns:
+        int64, shape (groups * outputs,), in the order of the rows of the weights.
+    """
+    by_fold = folded.reshape(shape.folds, shape.fold_beats, shape.sums).sum(axis=1)
+    by_block = by_fold.reshape(shape.blocks, shape.passes * shape.sums)
+    return by_block[:, : shape.parallel * shape.outputs].reshape(-1)
 
 
 def accumulator_bits(weights: npt.NDArray[np.int64], element: IntType) -> int:
