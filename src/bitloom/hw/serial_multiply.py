@@ -1,15 +1,19 @@
 """Multiplying 32-bit fixed-point numbers with two small multipliers, in two steps.
 
 ```
-  cycle   0            1            2              3                 4                       5
-  left  ──▶ [left] ─┬─ low ──▶ × ──▶ [product_low]  ──▶ + ──▶ [row] ──▶ + 2**30 ──▶ [total] ─┐
-                    └─ high ─▶ × ──▶ [product_high] ──▶ ┘                                    ▼
-  right ──▶ [slice] = low 16 bits of right                            [row] ──▶ + total >> 16 ──▶ [total] >> 15
-            then, a cycle later, [slice] = high 16 bits
+  cycle   0            1               2                3             4             5          6           7
+  left  ──▶ [left] ─┬─ low ──▶ [operand] ──▶ × ──▶ [product] ──▶ [product] ─┐
+                    └─ high ─▶ [operand] ──▶ × ──▶ [product] ──▶ [product] ─+─▶ [row] ─▶ + ──▶ [total] ─▶ >> 15
+                                             ▲                                           ▲
+  right ──▶ [slice] ─────────▶ [operand] ────┘              2**30, a cycle later total >> 16
 ```
 
-`left` is cut in two, and `right` comes 16 bits at a time, so that each product is one multiplier of 16 by 16 bits,
-which every FPGA family has. The bits shifted out of `total` are not needed any more: only their carry was.
+`left` is cut in two, and `right` comes 16 bits at a time, the low ones first and the high ones a cycle later, so that
+each product is one multiplier of 16 by 16 bits, which every FPGA family has. Of the second total the bits from the 15th
+on are the result. The bits shifted out of the first one are not needed any more: only their carry was.
+
+Multipliers stand in columns of their own. So each has a cycle to itself between two registers that can stand beside
+it, and the ways to and from these have a cycle, too.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ LEFT_BITS = 31
 RIGHT_BITS = 32
 """Unsigned."""
 
-LATENCY = 5
+LATENCY = 7
 """Cycles from `start` to the result."""
 
 INTERVAL = 2
@@ -73,19 +77,22 @@ def multiply_high(name: str, left: WireVector, right: WireVector, start: WireVec
     upper.next <<= right[_SLICE:]
     right_slice = Register(_SLICE, f"{name}_right_slice")
     right_slice.next <<= select(start, right[:_SLICE], upper)
-    product_low = _product(f"{name}_product_low", taken[:_SLICE], right_slice)
-    product_high = _product(f"{name}_product_high", taken[_SLICE:], right_slice)
+    right_operand = delayed(right_slice, 1, f"{name}_right_operand")
+    product_low = _product(f"{name}_product_low", taken[:_SLICE], right_operand)
+    product_high = _product(f"{name}_product_high", taken[_SLICE:], right_operand)
     row = Register(_TOTAL_BITS, f"{name}_row")
     row_upper = (product_high + product_low[_SLICE:]).truncate(_TOTAL_BITS - _SLICE)
     row.next <<= concat(row_upper, product_low[:_SLICE])
-    first = delayed(start, 3, f"{name}_start")
+    first = delayed(start, LATENCY - 2, f"{name}_start")
     total = Register(_TOTAL_BITS, f"{name}_total")
     kept = named(select(first, Const(1 << 30, _TOTAL_BITS), total[_SLICE:].zero_extended(_TOTAL_BITS)), f"{name}_kept")
     total.next <<= (kept + row).truncate(_TOTAL_BITS)
     return named(total[_SLICE - 1 :], f"{name}_result")
 
 
-def _product(name: str, left: WireVector, right: WireVector) -> WireVector:
-    register = Register(left.bitwidth + right.bitwidth, name)
-    register.next <<= left * right
-    return register
+def _product(name: str, left: WireVector, right_operand: WireVector) -> WireVector:
+    """Of `left`, registered here, and an operand that has its register; two registers later."""
+    operand = delayed(left, 1, f"{name}_operand")
+    register = Register(left.bitwidth + right_operand.bitwidth, name)
+    register.next <<= operand * right_operand
+    return delayed(register, 1, name)

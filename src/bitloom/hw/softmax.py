@@ -12,7 +12,7 @@ the banks' read port and the table; dividing goes first and takes every second c
 (`serial_multiply`) does the reciprocal, then the row's results:
 
 ```
-  cycle  0     6     12    18    24    30    36    46     48         44 + 2 row        46 + 2 row
+  cycle  0     8     16    24    32    40    48    60     62         58 + 2 row        60 + 2 row
          h*c   h*x   x*e   h*x   x*e   h*x   x*e   r*exp  r*exp ...  last of the row   h*c of the next row
             x     e     x     e     x     e     x, r = min(2 x, 1)
 ```
@@ -72,14 +72,14 @@ _ROUND_LATENCY = 2
 _PRODUCTS = 7
 _PRODUCT_CYCLES = MULTIPLY_LATENCY + 1
 _ERROR_BITS = 26
-_FIFO_DEPTH = 8  # an element's way from read to output takes 12 cycles, and every second cycle starts one
+_FIFO_DEPTH = 8  # an element's way from read to output takes 14 cycles, and every second cycle starts one
 
 
 def softmax_cycles(row: int) -> int:
     """Cycles per row without stalls, once the unit is busy.
 
     >>> softmax_cycles(10)
-    66
+    80
     """
     return _PRODUCTS * _PRODUCT_CYCLES + INTERVAL * (row - 1) + _READ_LATENCY + 2
 
@@ -348,11 +348,14 @@ def _divide(
     start = (newton & (tick == 0)) | delayed_flag(dividing.read, _READ_LATENCY, f"{name}_multiply", reset)
     product = multiply_high(f"{name}_multiply", left, right, named(start, f"{name}_multiply_start"))
 
-    # The multiplier is unsigned: it got the factor plus 2**31, which is `left` too much in the product.
-    signed_product = (product - estimate.zero_extended(RIGHT_BITS)).truncate(RIGHT_BITS)
-    base = named(select(first, Const(fixed(48 / 17, 2), LEFT_BITS), estimate), f"{name}_newton_base")
-    correction = select(first, signed_product, concat(signed_product, Const(0, 2)).truncate(RIGHT_BITS))
-    improved = (base + correction.truncate(LEFT_BITS)).truncate(LEFT_BITS)
+    # The multiplier is unsigned: it got the factor plus 2**31, which is `left` too much in the product. What this and
+    # the term before the product come to is known long before the product.
+    four_times = concat(estimate[:-2], Const(0, 2))
+    term = select(first, Const(fixed(48 / 17, 2), LEFT_BITS), estimate)
+    offset = Register(LEFT_BITS, f"{name}_newton_offset")
+    offset.next <<= (term - select(first, estimate, four_times)).truncate(LEFT_BITS)
+    correction = select(first, product[:LEFT_BITS], concat(product[: LEFT_BITS - 2], Const(0, 2)))
+    improved = (offset + correction).truncate(LEFT_BITS)
     # The first product is h * c: h starts where the estimates come later.
     estimate.next <<= select(take, total.scale, select(step_end & ~odd, improved, estimate))
     error.next <<= select(step_end & odd, (Const(1 << 29, RIGHT_BITS) - product).truncate(_ERROR_BITS), error)
