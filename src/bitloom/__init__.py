@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bitloom.deploy import Build as Build
     from bitloom.deploy import synthesize as synthesize
     from bitloom.frontends import Model as Model
+    from bitloom.frontends import define as define
     from bitloom.ir import Graph as Graph
     from bitloom.ir import print_graph as print_graph
     from bitloom.plan import Bus as Bus
@@ -53,6 +54,7 @@ _PUBLIC = {
     "Verification": "bitloom.run.verify",
     "build": "bitloom.api",
     "dataset_samples": "bitloom.api",
+    "define": "bitloom.frontends",
     "load": "bitloom.api",
     "load_dataset": "bitloom.data",
     "parse_graph": "bitloom.api",  # which knows the operators

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bitloom.errors import ModelFormatError
+from bitloom.frontends import define
 from bitloom.frontends.float_tflite import load_float_tflite
 from bitloom.frontends.model import Model
 from bitloom.frontends.onnx import load_onnx
@@ -19,7 +20,7 @@ from bitloom.frontends.text import is_graph_text, load_graph_text
 from bitloom.frontends.tflite import is_tflite, load_tflite
 from bitloom.ir.float_graph import FloatGraph
 
-__all__ = ["Model", "load", "load_float", "load_float_tflite", "load_graph_text", "load_onnx", "load_tflite"]
+__all__ = ["Model", "define", "load", "load_float", "load_float_tflite", "load_graph_text", "load_onnx", "load_tflite"]
 
 _Loaded = TypeVar("_Loaded")
 # A format's name, whether content is of it, and its reader.
