@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("onnx")
 
+from onnx import TensorProto, helper
 from onnx_models import OnnxBuilder
 
 from bitloom.errors import BitloomError, MissingExtraError, ModelFormatError, UnsupportedError, UsageError
@@ -36,7 +37,7 @@ def float_model(builder: OnnxBuilder) -> None:
 
 
 def unsupported_operator(builder: OnnxBuilder) -> None:
-    builder.through(builder.node("Erf", builder.through("x", 0.1, 0)), 0.1, 0)
+    builder.through(builder.node("Det", builder.through("x", 0.1, 0)), 0.1, 0)
 
 
 def weights_of_floats(builder: OnnxBuilder) -> None:
@@ -53,29 +54,123 @@ def float_at_the_end(builder: OnnxBuilder) -> None:
     builder.node("Softmax", builder.through("x", 0.1, 0))
 
 
-def averaged_without_padding(builder: OnnxBuilder) -> None:
+def averaged_with_dilations_without_padding(builder: OnnxBuilder) -> None:
+    builder.opset = 19
     x = builder.through("x", 0.1, 0)
-    builder.through(builder.node("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1]), 0.1, 0)
+    y = builder.node("AveragePool", x, kernel_shape=[2, 2], dilations=[2, 2], pads=[1, 1, 1, 1])
+    builder.through(y, 0.1, 0)
 
 
-def reflected(builder: OnnxBuilder) -> None:
-    pads = builder.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
-    builder.through(builder.node("Pad", builder.through("x", 0.1, 0), pads, mode="reflect"), 0.1, 0)
+def indices_of_maxima(builder: OnnxBuilder) -> None:
+    x = builder.through("x", 0.1, 0)
+    builder.nodes.append(helper.make_node("MaxPool", [x], ["pooled", "indices"], kernel_shape=[2, 2]))
+    builder.through("pooled", 0.1, 0)
 
 
-def softmax_over_channels(builder: OnnxBuilder) -> None:
-    builder.through(builder.node("Softmax", builder.through("x", 0.1, 0), axis=1), 0.1, 0)
+def maxima_with_dilations(builder: OnnxBuilder) -> None:
+    builder.node("MaxPool", builder.through("x", 0.1, 0), kernel_shape=[2, 2], dilations=[2, 2])
+
+
+def padded_by_less(builder: OnnxBuilder) -> None:
+    pads = builder.constant(np.array([0, 0, -1, 1, 0, 0, 1, 1]))
+    builder.through(builder.node("Pad", builder.through("x", 0.1, 0), pads), 0.1, 0)
+
+
+def padded_by_no_integer(builder: OnnxBuilder) -> None:
+    pads, number = builder.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), builder.constant(np.float32(0.03))
+    builder.through(builder.node("Pad", builder.through("x", 0.1, 0), pads, number), 0.1, 0)
+
+
+def transposed_convolution(builder: OnnxBuilder) -> None:
+    w = builder.weights(np.ones((2, 1, 2, 2), np.int8), 0.1)
+    builder.through(builder.node("ConvTranspose", builder.through("x", 0.1, 0), w), 0.1, 0)
+
+
+def scales_found_in_the_data(builder: OnnxBuilder) -> None:
+    builder.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "scale", "zero_point"]))
+    builder.last = "y"
+
+
+def scales_per_block(builder: OnnxBuilder) -> None:
+    builder.opset = 21
+    scales = builder.constant(np.full((1, 1, 2, 4), 0.1, np.float32))
+    builder.dequantize(builder.node("QuantizeLinear", "x", scales, block_size=2, axis=2), 0.1, 0)
+
+
+def scales_per_channel_of_activations(builder: OnnxBuilder) -> None:
+    builder.node("QuantizeLinear", "x", *builder.triple([0.1, 0.2], [0, 0]), axis=1)
+
+
+def divided_in_float16(builder: OnnxBuilder) -> None:
+    builder.opset = 23
+    builder.node("QuantizeLinear", "x", *builder.triple(0.1, 0), precision=TensorProto.FLOAT16)
+
+
+def quantized_to_float8(builder: OnnxBuilder) -> None:
+    builder.opset = 23
+    scale = builder.constant(np.float32(0.1))
+    builder.node("QuantizeLinear", "x", scale, output_dtype=TensorProto.FLOAT8E4M3FN)
+
+
+def product_of_computed_matrices(builder: OnnxBuilder) -> None:
+    x = builder.through("x", 0.1, 0)
+    builder.through(builder.node("MatMul", x, x), 0.1, 0)
+
+
+def quotient_of_computed_tensors(builder: OnnxBuilder) -> None:
+    x = builder.through("x", 0.1, 0)
+    builder.through(builder.node("Div", x, x), 0.1, 0)
+
+
+def function_that_is_not_finite(builder: OnnxBuilder) -> None:
+    builder.through(builder.node("Log", builder.through("x", 0.1, 0)), 0.1, 0)
+
+
+def function_of_sixteen_bits(builder: OnnxBuilder) -> None:
+    builder.opset = 21
+    builder.through(builder.node("Exp", builder.through("x", 0.001, 0, "int16")), 0.1, 0)
+
+
+def resized_linearly(builder: OnnxBuilder) -> None:
+    x = builder.through("x", 0.1, 0)
+    builder.through(builder.node("Resize", x, "", builder.constant(np.ones(4, np.float32)), mode="linear"), 0.1, 0)
+
+
+def computed_weights(builder: OnnxBuilder) -> None:
+    x = builder.through("x", 0.1, 0)
+    builder.through(builder.node("Conv", x, x), 0.1, 0)
+
+
+def computed_shape(builder: OnnxBuilder) -> None:
+    x = builder.through("x", 0.1, 0)
+    y = builder.node("Conv", x, builder.weights(np.ones((2, 2, 1, 1), np.int8), 0.1))
+    builder.through(builder.node("Reshape", x, builder.node("Shape", y)), 0.1, 0)
 
 
 REFUSED: list[tuple[Callable[[OnnxBuilder], None], str]] = [
     (float_model, "is a float model.*quantize it to int8"),
-    (unsupported_operator, r"node \d+ Erf .*Erf is not supported; supported: Abs, Add"),
-    (weights_of_floats, "weights that are not quantized to 8 bits"),
+    (unsupported_operator, r"node \d+ Det .*Det is not supported; supported: Abs, Add"),
+    (weights_of_floats, "weights that are not quantized; quantize them, too"),
     (float_between, "in floating point, and integers are needed.*quantize the whole model"),
     (float_at_the_end, "output 'softmax_2': is computed in floating point"),
-    (averaged_without_padding, "averages windows without their padding.*count_include_pad"),
-    (reflected, "pads by reflect; supported: constant"),
-    (softmax_over_channels, "is over axis 1 of 4; supported: the last"),
+    (averaged_with_dilations_without_padding, "averages dilated windows without their padding.*count_include_pad"),
+    (indices_of_maxima, "makes indices as well"),
+    (maxima_with_dilations, "pools with dilations"),
+    (padded_by_less, r"pads 4 axes by \[0, 0, -1, 1, 0, 0, 1, 1\]"),
+    (padded_by_no_integer, "pads with 0.03, which no integer of scale 0.1 stands for"),
+    (transposed_convolution, "ConvTranspose is not supported"),
+    (scales_found_in_the_data, "finds scales in the data while the network runs.*quantize statically"),
+    (scales_per_block, r"scales per block of 2 \(block_size\); quantize per tensor or per axis"),
+    (scales_per_channel_of_activations, "has 2 scales or zero points for 'x', not one"),
+    (divided_in_float16, "divides in another precision than float32; set precision"),
+    (quantized_to_float8, "quantizes to float8e4m3fn; supported: int2"),
+    (product_of_computed_matrices, "multiplies two computed tensors; make one of them constant"),
+    (quotient_of_computed_tensors, "computes Div of two computed tensors"),
+    (function_that_is_not_finite, "not finite for every input integer"),
+    (function_of_sixteen_bits, "functions of int16; supported: 8 bits; quantize it"),
+    (resized_linearly, "resizes by linear; supported: nearest"),
+    (computed_weights, "has weights that are computed"),
+    (computed_shape, "asks for the shape of what no QuantizeLinear has rounded yet"),
 ]
 
 
@@ -95,10 +190,27 @@ def test_dynamic_axes() -> None:
         builder.load()
 
 
-def test_several_outputs() -> None:
-    builder = small()
-    with pytest.raises(UnsupportedError, match="has 2 outputs; models of one are supported"):
-        load_onnx(builder.content("dequantizelinear_1", builder.last), "test")
+def test_windows_over_three_dimensions() -> None:
+    builder = OnnxBuilder((1, 2, 4, 4, 4))
+    w = builder.weights(np.ones((1, 2, 2, 2, 2), np.int8), 0.1)
+    builder.through(builder.node("Conv", builder.through("x", 0.1, 0), w), 0.1, 0)
+    with pytest.raises(UnsupportedError, match=r"windows over 3 dimensions .*supported: 1 and 2"):
+        builder.load()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("where", ["scale", "weights", "bias"])
+def test_constants_that_are_not_finite(value: float, where: str) -> None:
+    builder = OnnxBuilder((1, 4))
+    x = builder.through("x", value if where == "scale" else 0.1, 0)
+    numbers = np.ones((4, 2), np.float32)
+    numbers[1, 1] = value if where == "weights" else 1
+    scale, point = builder.triple(0.1, 0)
+    w = builder.node("DequantizeLinear", builder.node("QuantizeLinear", builder.constant(numbers), scale, point), scale)
+    bias = builder.constant(np.array([0, value if where == "bias" else 1], np.float32))
+    builder.through(builder.node("Gemm", x, w, bias), 0.1, 0)
+    with pytest.raises(ModelFormatError, match=r"test\.onnx: the constant 'c\d+' holds values that are not finite"):
+        builder.load()
 
 
 def test_an_old_operator_set() -> None:

@@ -14,7 +14,15 @@ from bitloom.run.executor import create_executor
 from bitloom.run.inputs import random_inputs
 
 Array = np.ndarray
-TYPES = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
+TYPES = {
+    "float32": TensorProto.FLOAT,
+    **{name: getattr(TensorProto, name.upper()) for name in ("int4", "uint4", "int8", "uint8", "int16", "uint16")},
+}
+
+
+def array_type(element: str) -> Any:
+    """The NumPy type of elements of a name."""
+    return helper.tensor_dtype_to_np_dtype(TYPES[element]) if element in TYPES else np.dtype(element)
 
 
 class OnnxBuilder:
@@ -42,14 +50,12 @@ class OnnxBuilder:
 
     def quantize(self, x: str, scale: float, zero_point: int, element: str = "int8") -> str:
         """QuantizeLinear."""
-        point = self.constant(np.array(zero_point, element))
-        return self.node("QuantizeLinear", x, self.constant(np.float32(scale)), point)
+        return self.node("QuantizeLinear", x, *self.triple(scale, zero_point, element))
 
     def dequantize(self, x: str, scale: Any, zero_point: Any, element: str = "int8", axis: int | None = None) -> str:
         """DequantizeLinear."""
         options = {} if axis is None else {"axis": axis}
-        points = self.constant(np.array(zero_point, element))
-        return self.node("DequantizeLinear", x, self.constant(np.array(scale, np.float32)), points, **options)
+        return self.node("DequantizeLinear", x, *self.triple(scale, zero_point, element), **options)
 
     def through(self, x: str, scale: float, zero_point: int, element: str = "int8") -> str:
         """Both, one behind the other."""
@@ -61,14 +67,15 @@ class OnnxBuilder:
 
     def triple(self, scale: Any, zero_point: Any, element: str = "int8") -> tuple[str, str]:
         """Scale and zero point as operands."""
-        return self.constant(np.array(scale, np.float32)), self.constant(np.array(zero_point, element))
+        return self.constant(np.array(scale, np.float32)), self.constant(np.array(zero_point, array_type(element)))
 
     def content(self, *outputs: str) -> bytes:
         """The file, whose output is what was made last."""
         ends = [onnx.ValueInfoProto(name=name) for name in outputs or (self.last,)]
         graph = helper.make_graph(self.nodes, "test", self.inputs, ends, self.constants)
         domains = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=domains, ir_version=8)
+        # The oldest version of the format that knows 4-bit integers, and the one that ONNX Runtime still reads.
+        model = helper.make_model(graph, opset_imports=domains, ir_version=8 if self.opset < 21 else 10)
         # Outputs need types, which inference finds.
         inferred = onnx.shape_inference.infer_shapes(model)
         known = {entry.name: entry for entry in inferred.graph.value_info}

@@ -48,6 +48,8 @@ class PoolCircuit(StreamingCircuit):
         channels: per pixel.
         axes: the windows along height and width.
         operator: the pool.
+        zero_points: of the images, subtracted from each element, and of the results.
+        output: the results' type, if not that of the images.
     """
 
     element: IntType
@@ -55,6 +57,8 @@ class PoolCircuit(StreamingCircuit):
     channels: int
     axes: tuple[Windows, Windows]
     operator: Pool
+    zero_points: tuple[int, int] = (0, 0)
+    output: IntType | None = None
 
     def foldings(self) -> Iterable[Folding]:
         """Lanes that divide the channels; the rescale with slices or without."""
@@ -74,7 +78,7 @@ class PoolCircuit(StreamingCircuit):
     def estimate(self, folding: Folding) -> Estimate:
         """One cycle per tap, or per input beat if those are more."""
         shape, results = self._shape(folding), folding.results
-        line, result = self.element.bits * folding.simd, self.element.bits * results
+        line, result = self.element.bits * folding.simd, self._made.bits * results
         rescaled = RescaledLane.of(self._constants, folding)
         blocks, kept = ram_size(shape.window.depth, line, folding.fabric)
         _, waiting = ram_size(reduce_fifo_depth(shape.reduction, self._finish(folding)), result, registered=False)
@@ -99,7 +103,7 @@ class PoolCircuit(StreamingCircuit):
 
     def output_type(self, folding: Folding) -> StreamType:
         """Images, channels last."""
-        return self._shape(folding).output_type(self.element)
+        return self._shape(folding).output_type(self._made)
 
     def schedule(self, folding: Folding) -> Schedule:
         """Each pixel waits for the last element of its window."""
@@ -140,6 +144,11 @@ class PoolCircuit(StreamingCircuit):
         return positions, tuple(counts)
 
     @property
+    def _made(self) -> IntType:
+        """The results' type."""
+        return self.output or self.element
+
+    @property
     def _sums(self) -> Interval:
         """All that windows reduce to, padding included."""
         taps = max(self._classes[1])
@@ -148,7 +157,7 @@ class PoolCircuit(StreamingCircuit):
     @cached_property
     def _constants(self) -> RescaleConstants | None:
         """Of one lane, a channel for each class of pixels."""
-        return _division(self.operator, self.element, self._classes[1])
+        return _division(self.operator, self.element, self._classes[1], self.zero_points)
 
     def _finish(self, folding: Folding) -> Finish:
         clamp, results = self.operator.activation, folding.results
@@ -157,17 +166,19 @@ class PoolCircuit(StreamingCircuit):
             by_place = replace(positions, beats=self.channels // folding.simd) if len(counts) > 1 else None
             # The constants of a group are those of all lanes of a beat.
             constants = self._constants.of_channels([group for group in range(len(counts)) for _ in range(results)])
-            return Finish(self.element, None, constants, folding.rescale_in_logic, folding.fabric, by_place)
+            return Finish(self._made, None, constants, folding.rescale_in_logic, folding.fabric, by_place)
         whole = Interval(self.element.minimum, self.element.maximum)
         return Finish(self.element, bounds=None if clamp == whole else clamp)
 
 
 @lru_cache(maxsize=128)
-def _division(operator: Pool, element: IntType, counts: tuple[int, ...]) -> RescaleConstants | None:
+def _division(
+    operator: Pool, element: IntType, counts: tuple[int, ...], zero_points: tuple[int, int]
+) -> RescaleConstants | None:
     """The division by each of some counts as a circuit; planners ask for the same ones again and again."""
     rescale = operator.rescale(counts)
     if rescale is None:
         return None
-    sizes = np.array(counts, np.int64)
-    low, high = sizes * element.minimum, sizes * element.maximum
-    return RescaleConstants(np.zeros_like(sizes), narrow(rescale, low, high, 0, operator.activation), low, high)
+    sizes, (given, made) = np.array(counts, np.int64), zero_points
+    low, high = sizes * (element.minimum - given), sizes * (element.maximum - given)
+    return RescaleConstants(-sizes * given, narrow(rescale, low, high, made, operator.activation), low, high)

@@ -14,12 +14,10 @@ from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_context import Context
 from bitloom.frontends.onnx_file import OnnxEnd, OnnxFile, OnnxNode, read_onnx_file
 from bitloom.frontends.onnx_nodes import HANDLERS, QUANTIZED
-from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Dequantized, Meaning, Scale, Tensor
+from bitloom.frontends.onnx_values import ELEMENTS, Bounds, Computed, Constant, Dequantized, Meaning, Scale, Tensor
 from bitloom.ir import FLOAT32, Graph, TensorType, Value
 from bitloom.ops.dequantize import Dequantize
 from bitloom.ops.quantize_linear import QuantizeLinear
-
-_INTEGERS = ("int8", "uint8")
 
 
 def load_onnx(content: bytes, name: str, where: str | None = None) -> Model:
@@ -59,11 +57,11 @@ class _Import:
             self.meanings[end.name] = self.input(end)
         for node in self.file.nodes:
             self.read(node)
-        output = self.output(self.file.outputs[0])
+        outputs = tuple(self.output(name) for name in self.file.outputs)
         builder = self.builder
         inputs = tuple(end.name for end in self.file.inputs)
         try:
-            graph = Graph(self.name, inputs, (output,), tuple(builder.values.values()), tuple(builder.nodes))
+            graph = Graph(self.name, inputs, outputs, tuple(builder.values.values()), tuple(builder.nodes))
         except BitloomError as error:
             raise ModelFormatError(error.what, where=f"{self.where}: {error.where or ''}") from error
         views = {key: view for key, view in builder.views.items() if key not in inputs}
@@ -73,12 +71,8 @@ class _Import:
         """Refuse what no operator could mend."""
         if not self.file.nodes or not self.file.inputs:
             raise UnsupportedError("has no nodes or no inputs: nothing to compute", where=self.where)
-        if len(self.file.outputs) != 1:
-            raise UnsupportedError(
-                f"has {len(self.file.outputs)} outputs; models of one are supported",
-                where=self.where,
-                remedy="cut the others off (onnx.utils.extract_model)",
-            )
+        if not self.file.outputs:
+            raise UnsupportedError("has no outputs: nothing to compute", where=self.where)
         if not any(node.kind in QUANTIZED for node in self.file.nodes):
             raise UnsupportedError(
                 "is a float model, and an integer one is needed",
@@ -96,12 +90,12 @@ class _Import:
 
     def input(self, end: OnnxEnd) -> Meaning:
         """An input: integers as they are, reals as what the first QuantizeLinear makes of them."""
-        if str(end.dtype) in _INTEGERS:
+        if str(end.dtype) in ELEMENTS:
             element = IntType.parse(str(end.dtype))
             return Tensor.plain(self.builder.add(Value(end.name, TensorType(end.shape, element))))
         if end.dtype != np.float32:
             raise UnsupportedError(
-                f"is {end.dtype}; supported: float32, {', '.join(_INTEGERS)}", where=f"{self.where}: input '{end.name}'"
+                f"is {end.dtype}; supported: float32, {', '.join(ELEMENTS)}", where=f"{self.where}: input '{end.name}'"
             )
         value = self.builder.add(Value(end.name, TensorType(end.shape, FLOAT32)))
 
@@ -116,7 +110,7 @@ class _Import:
         """What a node's result means."""
         self.builder.where = node.where
         try:
-            meaning = HANDLERS[node.kind](Context(node, self.builder, self.meanings))
+            found = HANDLERS[node.kind](Context(node, self.builder, self.meanings, self.file.opset))
         except BitloomError as error:
             kind = UnsupportedError if isinstance(error, UnsupportedError) else ModelFormatError
             what = error.what if error.where in (None, node.where) else f"{error.where}: {error.what}"
@@ -124,15 +118,22 @@ class _Import:
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             # A file can hold attributes and operands that no operator foresees.
             raise ModelFormatError(f"makes no sense: {error}", where=node.where) from error
-        if isinstance(meaning, Tensor):
-            self.builder.named(meaning, node.outputs[0])
-        self.meanings[node.outputs[0]] = meaning
+        for name, meaning in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False):
+            if isinstance(meaning, Tensor):
+                self.builder.named(meaning, name)
+            self.meanings[name] = meaning
 
     def output(self, name: str) -> str:
         """The name of the value that is the result, in ONNX's order."""
         place = f"{self.where}: output '{name}'"
         self.builder.where = place
         meaning = self.meanings.get(name)
+        if isinstance(meaning, Computed) and meaning.integral:
+            meaning = meaning.sums(name)
+        elif isinstance(meaning, Computed) and meaning.scale is not None and meaning.bounds == Bounds():
+            # Sums that one number multiplies are the integers with that scale.
+            scale = Scale(meaning.scale, 0, IntType(32))
+            meaning = Dequantized(meaning.make(scale, Bounds(), f"{name}_sums"), scale)
         if isinstance(meaning, Tensor):
             return self.builder.named(self.builder.plain(meaning), name).value.name
         if isinstance(meaning, Dequantized) and not meaning.functions:

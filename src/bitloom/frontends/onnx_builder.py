@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitloom.arith import IntType
+from bitloom.arith import IntType, Rescale, Rounding
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.model import TensorView
 from bitloom.frontends.onnx_values import CHANNELS_LAST, Bounds, Dequantized, Scale, Tensor
 from bitloom.ir import Node, Operator, Quantization, TensorType, Value
 from bitloom.ops.lookup import Lookup
 from bitloom.ops.reshape import Reshape
+from bitloom.ops.shared.requantize import Requantize
 from bitloom.ops.transpose import Transpose
 
 Array = npt.NDArray[Any]
@@ -45,7 +46,8 @@ class GraphBuilder:
     def constant(self, name: str, data: Array, element: IntType, scale: Scale | None = None) -> Value:
         """A constant value."""
         quantization = scale.quantization if scale else None
-        return self.add(Value(self._free(name), TensorType(data.shape, element, quantization), data))
+        lying = np.asarray(data).astype(element.dtype)
+        return self.add(Value(self._free(name), TensorType(lying.shape, element, quantization), lying))
 
     def node(self, operator: Operator, operands: Sequence[Value], name: str, scale: Scale | None = None) -> Value:
         """A node and the value it makes."""
@@ -73,13 +75,16 @@ class GraphBuilder:
             return tensor
         if tensor.order != tuple(range(len(tensor.order))):
             lying = tuple(tensor.factors[axis] for axis in tensor.order)
-            value = self._transposed(self._reshaped(value, lying), tuple(np.argsort(tensor.order).tolist()))
-        return Tensor.plain(self._reshaped(value, tensor.shape))
+            value = self._transposed(self.shaped(value, lying), tuple(np.argsort(tensor.order).tolist()))
+        return Tensor.plain(self.shaped(value, tensor.shape))
+
+    def permuted(self, tensor: Tensor) -> Tensor:
+        """With a value that has ONNX's axes, in some order."""
+        return tensor if tensor.permuted else self.plain(tensor)
 
     def arranged(self, tensor: Tensor, order: tuple[int, ...]) -> Tensor:
         """With ONNX's axes in an order."""
-        if not tensor.permuted:
-            tensor = self.plain(tensor)
+        tensor = self.permuted(tensor)
         if tensor.order == order:
             return tensor
         inverse = np.argsort(tensor.order).tolist()
@@ -102,13 +107,12 @@ class GraphBuilder:
         """ONNX's Reshape; where it flattens images, nothing moves, and the order is remembered."""
         flat = (tensor.shape[0], tensor.value.type.size // tensor.shape[0]) if tensor.shape else ()
         if shape == flat and len(tensor.order) > 1 and tensor.order[0] == 0 and tensor.factors[:1] == shape[:1]:
-            return Tensor(self._reshaped(tensor.value, shape, name), shape, tensor.factors, tensor.order)
-        return Tensor.plain(self._reshaped(self.plain(tensor).value, shape, name))
+            return Tensor(self.shaped(tensor.value, shape, name), shape, tensor.factors, tensor.order)
+        return Tensor.plain(self.shaped(self.plain(tensor).value, shape, name))
 
     def transposed(self, tensor: Tensor, permutation: tuple[int, ...]) -> Tensor:
         """ONNX's Transpose: nothing moves, the axes get other names."""
-        if not tensor.permuted:
-            tensor = self.plain(tensor)
+        tensor = self.permuted(tensor)
         shape = tuple(tensor.shape[axis] for axis in permutation)
         inverse = np.argsort(permutation).tolist()
         return Tensor(tensor.value, shape, shape, tuple(inverse[axis] for axis in tensor.order))
@@ -117,9 +121,15 @@ class GraphBuilder:
         """Functions of each integer alone, or another scale: a table, filled as the format says."""
         if not given.functions and given.scale == made:
             return given.tensor
-        element = given.tensor.value.type.integer
+        element, tensor = given.tensor.value.type.integer, given.tensor
+        if element.bits > 8 and not given.functions:
+            rescale = Rescale((given.scale.scale / made.scale,), Rounding.HALF_EVEN)
+            wide = Requantize(element, made.element, given.scale.zero_point, made.zero_point, rescale)
+            return replace(tensor, value=self.node(wide, [tensor.value], name, made))
         if element.bits > 8:
-            raise UnsupportedError(f"functions of {element}; supported: 8 bits", where=self.where)
+            raise UnsupportedError(
+                f"functions of {element}; supported: 8 bits", where=self.where, remedy="quantize it to int8 or uint8"
+            )
         reals = given.scale.reals(np.arange(element.minimum, element.maximum + 1))
         with np.errstate(all="ignore"):
             for function in given.functions:
@@ -127,8 +137,7 @@ class GraphBuilder:
         if not np.isfinite(reals).all():
             raise UnsupportedError("a function that is not finite for every input integer", where=self.where)
         operator = Lookup(element, made.element, tuple(made.integers(reals.astype(np.float32)).tolist()))
-        tensor = given.tensor
-        return Tensor(self.node(operator, [tensor.value], name, made), tensor.shape, tensor.factors, tensor.order)
+        return replace(tensor, value=self.node(operator, [tensor.value], name, made))
 
     def clamped(self, tensor: Tensor, scale: Scale, bounds: Bounds, name: str) -> Tensor:
         """Behind operators that have no clamp of their own."""
@@ -144,13 +153,14 @@ class GraphBuilder:
         shape = value.type.shape
         moving = [axis for axis in permutation if shape[axis] > 1]
         if moving == sorted(moving):
-            return self._reshaped(value, tuple(shape[axis] for axis in permutation))
-        return self._like(Transpose(permutation), value, f"{value.name}_transposed")
+            return self.shaped(value, tuple(shape[axis] for axis in permutation))
+        return self.like(Transpose(permutation), value, f"{value.name}_transposed")
 
-    def _reshaped(self, value: Value, shape: tuple[int, ...], name: str | None = None) -> Value:
-        return value if value.type.shape == shape else self._like(Reshape(shape), value, name or f"{value.name}_shaped")
+    def shaped(self, value: Value, shape: tuple[int, ...], name: str | None = None) -> Value:
+        """Elements in the same order in another shape."""
+        return value if value.type.shape == shape else self.like(Reshape(shape), value, name or f"{value.name}_shaped")
 
-    def _like(self, operator: Operator, value: Value, name: str) -> Value:
+    def like(self, operator: Operator, value: Value, name: str) -> Value:
         """A node whose result has its operand's scale."""
         quantization = value.type.quantization
         scale = Scale(quantization.scale, quantization.zero_point, value.type.integer) if quantization else None

@@ -13,10 +13,13 @@ import numpy.typing as npt
 from bitloom.arith import IntType
 from bitloom.errors import ModelFormatError, UnsupportedError
 from bitloom.frontends.onnx_builder import GraphBuilder
-from bitloom.frontends.onnx_file import OnnxNode
-from bitloom.frontends.onnx_values import Constant, Dequantized, Meaning, Scale, Tensor
+from bitloom.frontends.onnx_file import OLDEST_OPSET, OnnxNode
+from bitloom.frontends.onnx_values import ELEMENTS, Computed, Constant, Dequantized, Meaning, Scale, Tensor
 
-_ELEMENTS = ("int8", "uint8")
+# TensorProto's numbers of the types that QuantizeLinear may name without a zero point.
+_OUTPUT_TYPES = {0: "uint8", 1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 10: "float16"}
+_OUTPUT_TYPES |= {17: "float8e4m3fn", 19: "float8e5m2", 21: "uint4", 22: "int4", 23: "float4e2m1"}
+_OUTPUT_TYPES |= {25: "uint2", 26: "int2"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Context:
     node: OnnxNode
     builder: GraphBuilder
     meanings: Mapping[str, Meaning]
+    opset: int = OLDEST_OPSET
+    result: str = ""
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -34,8 +39,8 @@ class Context:
 
     @property
     def name(self) -> str:
-        """Of the result."""
-        return self.node.outputs[0]
+        """Of the result: the first, if no other is asked for."""
+        return self.result or self.node.outputs[0]
 
     def optional(self, index: int) -> Meaning | None:
         """An operand that may be absent."""
@@ -51,6 +56,14 @@ class Context:
         if found is None:
             raise ModelFormatError(f"lacks its operand {index}")
         return found
+
+    def axes(self, rank: int, index: int = 1) -> list[int]:
+        """Axes as an operand, or as an attribute where operator sets were older; empty if absent."""
+        given = self.array(index) if self.optional(index) else np.array(self.attributes.get("axes", ()), np.int64)
+        found = [int(axis) for axis in given.reshape(-1)]
+        if not all(-rank <= axis < rank for axis in found):
+            raise ModelFormatError(f"names the axes {found} of {rank}")
+        return [axis % rank for axis in found]
 
     def array(self, index: int) -> npt.NDArray[Any]:
         """A constant operand."""
@@ -69,11 +82,12 @@ class Context:
     def scale(self, index: int, element: IntType | None = None) -> Scale:
         """A scale, and the zero point and type behind it."""
         zero_point = self.optional(index + 1)
+        name = str(element or _OUTPUT_TYPES.get(int(self.attributes.get("output_dtype", 0)), "uint8"))
         if zero_point is not None:
-            element = IntType.parse(str(self.array(index + 1).dtype))
-        element = element or IntType(8, signed=False)
-        if str(element) not in _ELEMENTS:
-            raise UnsupportedError(f"quantizes to {element}; supported: {', '.join(_ELEMENTS)}")
+            name = str(self.array(index + 1).dtype)
+        if name not in ELEMENTS:
+            raise UnsupportedError(f"quantizes to {name}; supported: {', '.join(ELEMENTS)}")
+        element = IntType.parse(name)
         scale = self.scalar(index)
         if not (math.isfinite(scale) and scale > 0):
             raise ModelFormatError(f"has the scale {scale}")
@@ -82,6 +96,8 @@ class Context:
     def integers(self, index: int) -> Tensor:
         """An operand that is computed integers."""
         found = self.operand(index)
+        if isinstance(found, Computed) and found.integral:
+            return found.sums(self.node.inputs[index])
         if not isinstance(found, Tensor):
             raise UnsupportedError(f"takes integers that are computed, not '{self.node.inputs[index]}'")
         return found
@@ -96,6 +112,8 @@ class Context:
         found = self.operand(index)
         if isinstance(found, Dequantized) and not found.functions:
             return found
+        if isinstance(found, Tensor):
+            raise UnsupportedError(f"computes with the integers '{self.node.inputs[index]}' as they are")
         raise UnsupportedError(
             f"reads '{self.node.inputs[index]}' in floating point, and integers are needed",
             remedy="quantize the whole model (QuantizeLinear and DequantizeLinear between operators)",
@@ -104,7 +122,7 @@ class Context:
     def constant(self, index: int, axis: int = 0) -> Constant:
         """Three operands of a quantized operator that are constant: integers, scales, zero points."""
         array, scales = self.array(index), self.array(index + 1).reshape(-1)
-        zero_points = self.array(index + 2).reshape(-1) if self.optional(index + 2) else np.zeros_like(scales, np.int8)
+        zero_points = self.array(index + 2).reshape(-1) if self.optional(index + 2) else np.zeros(len(scales), np.int8)
         return dequantized_constant(array, scales, zero_points, axis)
 
 

@@ -189,7 +189,7 @@ def fold_node(node: OnnxNode, operands: Sequence[npt.NDArray[Any] | None], opset
     """
     onnx = import_onnx()
     names = ["" if operand is None else f"x{index}" for index, operand in enumerate(operands)]
-    feed = {name: operand for name, operand in zip(names, operands, strict=True) if name}
+    feed = {name: operand for name, operand in zip(names, operands, strict=True) if operand is not None}
     try:
         made = onnx.helper.make_node(node.kind, names, ["y"], **node.attributes)
         inputs = [

@@ -8,28 +8,23 @@ others) are defined by ONNX Runtime as an integer sum times a binary32 multiplie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitloom.arith import Interval, IntType, Rescale, Rounding
-from bitloom.circuits.convolution_geometry import Axis
-from bitloom.circuits.pool_windows import Padding
+from bitloom.arith import IntType, Rescale, Rounding
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.onnx_builder import GraphBuilder
-from bitloom.frontends.onnx_values import CHANNELS_LAST, Bounds, Computed, Constant, Dequantized, Scale, Tensor
+from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Dequantized, Scale, Tensor, element_of
+from bitloom.frontends.onnx_windows import images_made, lifted, lowered_behind, window_of
 from bitloom.ir import Operator, Value
 from bitloom.ops.conv_2d import Conv2d
 from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d
 from bitloom.ops.fully_connected import FullyConnected
-from bitloom.ops.max_pool_2d import MaxPool2d
-from bitloom.ops.pad import Pad
 from bitloom.ops.rounded_softmax import RoundedSoftmax
-
-Pads = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,9 @@ class Linear:
         builder: of the graph.
         x: the layer's input.
         weights: of the file, integers.
-        in_binary32: whether the format multiplies the sum by a binary32 number, else by a real one.
         output_axis: of the weights.
+        in_binary32: whether the format multiplies the sum by a binary32 number, else by a real one.
+        integral: whether the format makes the sums themselves, which constants may scale later.
     """
 
     builder: GraphBuilder
@@ -49,6 +45,7 @@ class Linear:
     weights: Constant
     output_axis: int
     in_binary32: bool = False
+    integral: bool = False
 
     @property
     def integers(self) -> npt.NDArray[Any]:
@@ -57,9 +54,9 @@ class Linear:
         Raises:
             UnsupportedError: real numbers.
         """
-        if self.weights.integers is None or str(self.weights.integers.dtype) not in ("int8", "uint8"):
+        if self.weights.integers is None or element_of(self.weights.integers) is None:
             raise UnsupportedError(
-                "has weights that are not quantized to 8 bits", where=self.builder.where, remedy="quantize them, too"
+                "has weights that are not quantized", where=self.builder.where, remedy="quantize them, too"
             )
         axis, rank = self.weights.axis, self.weights.integers.ndim
         if axis is not None and axis % rank != self.output_axis:
@@ -93,6 +90,28 @@ class Linear:
         scales = (self.x.scale.scale * scale / made.scale for scale in self.weights.scales)
         return Rescale(tuple(scales), Rounding.HALF_EVEN)
 
+    def scaled(self, given: Constant, behind: int) -> Linear | None:
+        """With sums that a constant multiplies, one number or one per output; None where it is neither.
+
+        Args:
+            given: the constant.
+            behind: axes behind that of the outputs.
+        """
+        array, outputs = given.array.astype(np.float32), self.integers.shape[self.output_axis]
+        shape = (1,) * (behind + 1 - array.ndim) + array.shape
+        along = shape[len(shape) - behind - 1]
+        if (
+            not (np.isfinite(array).all() and (array > 0).all())
+            or array.size not in (1, outputs)
+            or array.size != along
+        ):
+            return None
+        factors = array.reshape(-1).astype(np.float64)
+        scales = tuple((np.array(self.weights.scales) * factors).tolist())
+        points = self.weights.zero_points * (len(scales) // len(self.weights.zero_points))
+        axis = self.output_axis if len(scales) > 1 else None
+        return replace(self, weights=replace(self.weights, scales=scales, zero_points=points, axis=axis))
+
     def bias(self, given: Constant | None, outputs: int, name: str) -> list[Value]:
         """The bias as sums of products count: integers of the product of the scales."""
         if given is None:
@@ -115,25 +134,28 @@ class Linear:
 
 
 def convolution(linear: Linear, bias: Constant | None, attributes: Mapping[str, Any]) -> Computed:
-    """Conv: grouped, depthwise or neither."""
+    """Conv: grouped, depthwise or neither, of images or of lines."""
     builder = linear.builder
-    weights, groups = linear.integers, int(attributes.get("group", 1))
-    if weights.ndim != 4 or len(linear.x.tensor.shape) != 4:
-        raise UnsupportedError(f"convolves {weights.ndim - 2} dimensions; supported: 2", where=builder.where)
-    outputs, depth = weights.shape[:2]
-    if groups * depth != linear.x.tensor.shape[1]:
+    weights, groups, rank = linear.integers, int(attributes.get("group", 1)), len(linear.x.tensor.shape)
+    if weights.ndim != rank:
         raise UnsupportedError(
-            f"has weights of shape {list(weights.shape)} in {groups} groups for {linear.x.tensor.shape[1]} channels",
+            f"convolves a tensor of shape {list(linear.x.tensor.shape)} with weights of shape {list(weights.shape)}",
+            where=builder.where,
+        )
+    images = lifted(builder, linear.x.tensor)
+    outputs, depth = weights.shape[:2]
+    if groups * depth != images.shape[1]:
+        raise UnsupportedError(
+            f"has weights of shape {list(weights.shape)} in {groups} groups for {images.shape[1]} channels",
             where=builder.where,
         )
     depthwise = depth == 1 and groups > 1
-    strides, dilations, pads = window(builder, linear.x.tensor, weights.shape[2:], attributes)
+    window = window_of(builder, images.shape[2:], weights.shape[2:], attributes)
+    order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
+    kernel = weights.reshape(outputs, depth, *window.taps).transpose(order)
     kind = DepthwiseConv2d if depthwise else Conv2d
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
-        tensor = builder.images(linear.x.tensor)
-        order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
-        kernel = builder.constant(f"{name}_weights", weights.transpose(order), linear.element)
         operator: Operator = kind(
             input_zero_point=linear.x.scale.zero_point,
             weight_zero_point=linear.zero_point,
@@ -141,21 +163,54 @@ def convolution(linear: Linear, bias: Constant | None, attributes: Mapping[str, 
             rescale=linear.rescale(made),
             activation=made.clamp(bounds),
             output=made.element,
-            strides=strides,
-            dilations=dilations,
-            padding=pads,
+            strides=window.strides,
+            dilations=window.dilations,
+            padding=window.pads,
         )
-        operands = [tensor.value, kernel, *linear.bias(bias, outputs, name)]
+        constant = builder.constant(f"{name}_weights", kernel, linear.element)
+        operands = [builder.images(images).value, constant, *linear.bias(bias, outputs, name)]
         return images_made(builder.node(operator, operands, name, made))
 
-    return Computed(make, with_bias=None if bias else lambda given: convolution(linear, given, attributes))
+    def with_bias(given: Constant) -> Computed | None:
+        return convolution(linear, given, attributes) if _one_per_output(given, outputs, rank - 2) else None
+
+    def scaled(given: Constant) -> Computed | None:
+        found = linear.scaled(given, rank - 2)
+        return convolution(found, _scaled_bias(bias, given), attributes) if found else None
+
+    computed = lowered_behind(builder, Computed(make), rank)
+    return _room(computed, linear, bias, with_bias, scaled)
 
 
-def images_made(value: Value) -> Tensor:
-    """A value with channels last."""
-    batch, height, width, channels = value.type.shape
-    shape = (batch, channels, height, width)
-    return Tensor(value, shape, shape, CHANNELS_LAST)
+def _one_per_output(given: Constant, outputs: int, behind: int) -> bool:
+    """Whether a constant broadcasts to a number for each output, with so many axes behind that of the outputs."""
+    shape = (1,) * (behind + 1 - given.array.ndim) + given.array.shape
+    return given.array.size == 1 or (given.array.size == outputs and shape[len(shape) - behind - 1] == outputs)
+
+
+def _room(
+    computed: Computed,
+    linear: Linear,
+    bias: Constant | None,
+    with_bias: Callable[[Constant], Computed | None],
+    scaled: Callable[[Constant], Computed | None],
+) -> Computed:
+    """What may still become part of the layer: a bias, and scales of sums that nothing has scaled to integers."""
+    scales, whole = linear.weights.scales, bias is None or bias.array.dtype.kind in "iu"
+    return replace(
+        computed,
+        with_bias=None if bias else with_bias,
+        scaled=scaled,
+        integral=linear.integral and whole and scales == (1.0,),
+        scale=scales[0] if linear.integral and bias is None and len(scales) == 1 else None,
+    )
+
+
+def _scaled_bias(bias: Constant | None, given: Constant) -> Constant | None:
+    """A bias of sums that a constant multiplies."""
+    if bias is None:
+        return None
+    return Constant(bias.array.reshape(-1).astype(np.float64) * given.array.reshape(-1).astype(np.float64))
 
 
 def matrix_product(linear: Linear, bias: Constant | None) -> Computed:
@@ -190,107 +245,29 @@ def matrix_product(linear: Linear, bias: Constant | None) -> Computed:
         operands = [tensor.value, constant, *linear.bias(bias, len(rows), name)]
         return Tensor.plain(builder.node(operator, operands, name, made))
 
-    return Computed(make, with_bias=None if bias else lambda given: matrix_product(linear, given))
+    def with_bias(given: Constant) -> Computed | None:
+        return matrix_product(linear, given) if _one_per_output(given, len(rows), 0) else None
 
+    def scaled(given: Constant) -> Computed | None:
+        found = linear.scaled(given, 0)
+        return matrix_product(found, _scaled_bias(bias, given)) if found else None
 
-def average_pool(builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any]) -> Computed:
-    """AveragePool: a depthwise convolution by ones whose multiplier divides; padding must count, or be none."""
-    shape = x.tensor.shape
-    if len(shape) != 4:
-        raise UnsupportedError(f"pools a tensor of shape {list(shape)}; supported: images", where=builder.where)
-    taps = tuple(int(size) for size in attributes.get("kernel_shape", shape[2:]))
-    strides, dilations, pads = window(builder, x.tensor, taps, attributes)
-    if any(pads) and not attributes.get("count_include_pad", 0):
-        raise UnsupportedError(
-            "averages windows without their padding", where=builder.where, remedy="set count_include_pad, or pad before"
-        )
-
-    def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
-        ones = np.ones((1, *taps, shape[1]), np.int8)
-        operator = DepthwiseConv2d(
-            input_zero_point=x.scale.zero_point,
-            weight_zero_point=0,
-            output_zero_point=made.zero_point,
-            rescale=Rescale((x.scale.scale / (made.scale * taps[0] * taps[1]),), Rounding.HALF_EVEN),
-            activation=made.clamp(bounds),
-            output=made.element,
-            strides=strides,
-            dilations=dilations,
-            padding=pads,
-        )
-        operands = [builder.images(x.tensor).value, builder.constant(f"{name}_ones", ones, IntType(8))]
-        return images_made(builder.node(operator, operands, name, made))
-
-    return Computed(make)
+    return _room(Computed(make), linear, bias, with_bias, scaled)
 
 
 def softmax(builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any]) -> Computed:
-    """Over the last axis."""
+    """Over any axis."""
     rank = len(x.tensor.shape)
-    if int(attributes.get("axis", -1)) % rank != rank - 1:
-        raise UnsupportedError(f"is over axis {attributes['axis']} of {rank}; supported: the last", where=builder.where)
+    axis = int(attributes.get("axis", -1)) % rank
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
-        tensor = builder.plain(x.tensor)
+        # Where axes lie in another order, the axis may be the last already.
+        order = x.tensor.order if x.tensor.permuted and x.tensor.order[-1] == axis else tuple(range(rank))
+        if order[-1] != axis:
+            order = (*(other for other in range(rank) if other != axis), axis)
+        tensor = builder.arranged(x.tensor, order)
         operator = RoundedSoftmax(tensor.value.type.integer, made.element, x.scale.scale, made.scale, made.zero_point)
         value = builder.node(operator, [tensor.value], name, made)
-        return builder.clamped(Tensor.plain(value), made, bounds, name)
+        return builder.clamped(replace(tensor, value=value), made, bounds, name)
 
     return Computed(make)
-
-
-def max_pool(builder: GraphBuilder, x: Tensor, attributes: Mapping[str, Any], name: str) -> Tensor:
-    """MaxPool, of integers as of the reals they stand for."""
-    tensor = builder.images(x)
-    taps = tuple(int(size) for size in attributes["kernel_shape"])
-    strides, dilations, pads = window(builder, x, taps, attributes)
-    if dilations != (1, 1):
-        raise UnsupportedError("pools with dilations", where=builder.where)
-    value, element = tensor.value, tensor.value.type.integer
-    if any(pads):
-        # The smallest integer never wins.
-        top, bottom, left, right = pads
-        operator = Pad((0, top, left, 0), (0, bottom, right, 0), element.minimum)
-        value = builder.node(operator, [value], f"{name}_padded")
-    pool = MaxPool2d((taps[0], taps[1]), strides, Padding.VALID, Interval(element.minimum, element.maximum))
-    made = builder.node(pool, [value], name)
-    quantization = tensor.value.type.quantization
-    if quantization:
-        made = builder.quantized(made, quantization)
-    return images_made(made)
-
-
-def window(
-    builder: GraphBuilder, x: Tensor, taps: tuple[int, ...], attributes: Mapping[str, Any]
-) -> tuple[tuple[int, int], tuple[int, int], Pads]:
-    """Strides, dilations, and padding above, below, left and right, of a layer of ONNX.
-
-    Raises:
-        UnsupportedError: other than two dimensions, or an output size rounded up.
-    """
-    if len(taps) != 2 or len(x.shape) != 4:
-        raise UnsupportedError(f"has a window of {len(taps)} dimensions; supported: 2", where=builder.where)
-    strides, dilations = (
-        tuple(int(step) for step in attributes.get(name, (1, 1))) for name in ("strides", "dilations")
-    )
-    pads = tuple(int(size) for size in attributes.get("pads", (0, 0, 0, 0)))
-    automatic = attributes.get("auto_pad", b"NOTSET").decode()
-    axes = [
-        Axis.same(size, tap, stride, dilation)
-        for size, tap, stride, dilation in zip(x.shape[2:], taps, strides, dilations, strict=True)
-    ]
-    if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        pads = (axes[0].before, axes[1].before, axes[0].after, axes[1].after)
-        pads = pads if automatic == "SAME_UPPER" else (*pads[2:], *pads[:2])
-    elif automatic == "VALID":
-        pads = (0, 0, 0, 0)
-    if min(pads) < 0 or len(pads) != 4:
-        raise UnsupportedError(f"has the padding {list(pads)}", where=builder.where)
-    top, left, bottom, right = pads
-    if attributes.get("ceil_mode", 0):
-        for size, tap, stride, before, after in zip(
-            x.shape[2:], taps, strides, (top, left), (bottom, right), strict=True
-        ):
-            if (size + before + after - tap) % stride:
-                raise UnsupportedError("has ceil_mode, with a last window that hangs over", where=builder.where)
-    return (strides[0], strides[1]), (dilations[0], dilations[1]), (top, bottom, left, right)

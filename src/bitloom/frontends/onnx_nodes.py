@@ -9,36 +9,71 @@ from dataclasses import replace
 import numpy as np
 
 from bitloom.errors import ModelFormatError, UnsupportedError
-from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs
+from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs, onnx_pools
 from bitloom.frontends.onnx_context import Context, dequantized_constant
+from bitloom.frontends.onnx_integers import INTEGER_OPERATORS
 from bitloom.frontends.onnx_layers import Linear
+from bitloom.frontends.onnx_moves import MOVES, folded, moving
 from bitloom.frontends.onnx_quantized import QUANTIZED_OPERATORS
-from bitloom.frontends.onnx_values import Computed, Constant, Dequantized, Meaning, Tensor
-from bitloom.ops.pad import Pad
+from bitloom.frontends.onnx_values import ELEMENTS, Computed, Constant, Dequantized, Meaning, Tensor, element_of
 
-_ELEMENTS = ("int8", "uint8")
+# TensorProto's number of float32.
+_FLOAT = 1
 
 
 def _quantize(context: Context) -> Meaning:
-    if context.attributes.get("block_size", 0):
-        raise UnsupportedError("quantizes in blocks")
+    _check_conversion(context)
     x = context.operand(0)
+    if isinstance(x, Constant):
+        return _quantized_constant(context, x)
     scale = context.scale(1)
     match x:
-        case Computed():
+        case Computed() if not x.integral:
             return x.make(scale, x.bounds, context.name)
         case Dequantized():
             return context.builder.table(x, scale, context.name)
-        case Constant():
-            return Constant(scale.integers(x.array.astype(np.float32)).astype(scale.element.dtype))
         case _:
-            raise ModelFormatError("quantizes integers")
+            raise ModelFormatError("quantizes integers", remedy="put Cast or DequantizeLinear in front")
+
+
+def _check_conversion(context: Context) -> None:
+    """Refuse attributes of QuantizeLinear and DequantizeLinear that mean another arithmetic."""
+    attributes = context.attributes
+    if attributes.get("block_size", 0):
+        raise UnsupportedError(
+            f"has scales per block of {attributes['block_size']} (block_size)", remedy="quantize per tensor or per axis"
+        )
+    if attributes.get("precision", 0) not in (0, _FLOAT):
+        raise UnsupportedError("divides in another precision than float32", remedy="set precision to FLOAT")
+    if context.node.kind.endswith("DequantizeLinear") and attributes.get("output_dtype", 0) not in (0, _FLOAT):
+        raise UnsupportedError("makes another type than float32", remedy="set output_dtype to FLOAT")
+
+
+def _quantized_constant(context: Context, x: Constant) -> Constant:
+    scales, rank = context.array(1), max(1, x.array.ndim)
+    lying = [1] * x.array.ndim
+    if scales.size > 1:
+        lying[int(context.attributes.get("axis", 1)) % rank] = scales.size
+    points = context.array(2) if context.optional(2) else np.zeros(scales.shape, np.uint8)
+    element = element_of(points)
+    if element is None or points.size != scales.size:
+        raise UnsupportedError(f"quantizes a constant to {points.dtype}; supported: {', '.join(ELEMENTS)}")
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        ratio = np.rint(x.array.astype(np.float32) / scales.astype(np.float32).reshape(lying))
+    whole = ratio.astype(np.float64) + points.astype(np.float64).reshape(lying)
+    return Constant(np.clip(whole, element.minimum, element.maximum).astype(points.dtype))
 
 
 def _dequantize(context: Context) -> Meaning:
-    if context.attributes.get("block_size", 0):
-        raise UnsupportedError("has scales per block")
+    _check_conversion(context)
     x = context.operand(0)
+    if isinstance(x, Computed) and x.integral and x.scaled is not None:
+        if context.optional(2) and context.array(2).any():
+            raise UnsupportedError("has a zero point of sums that is not 0")
+        found = x.scaled(Constant(context.array(1)))
+        if found is None:
+            raise UnsupportedError("has scales that are neither one nor one per output")
+        return found
     if isinstance(x, Constant):
         axis = int(context.attributes.get("axis", 1))
         scales = context.array(1).reshape(-1)
@@ -48,110 +83,59 @@ def _dequantize(context: Context) -> Meaning:
     return Dequantized(tensor, context.scale(1, tensor.value.type.integer))
 
 
-def _moving(move: Callable[[Context, Tensor, str], Tensor]) -> Callable[[Context], Meaning]:
-    """An operator that moves elements, of whatever they are."""
+def _max_pool(context: Context) -> Meaning:
+    if len([name for name in context.node.outputs if name]) > 1:
+        raise UnsupportedError("makes indices as well", remedy="remove the second output")
+    attributes = {} if "Global" in context.node.kind else context.attributes
 
-    def handle(context: Context) -> Meaning:
-        x = context.operand(0)
-        match x:
-            case Tensor():
-                return move(context, x, context.name)
-            case Dequantized():
-                return replace(x, tensor=move(context, x.tensor, context.name))
-            case Computed():
-                return x.moved(lambda tensor, name: move(context, tensor, name))
-            case _:
-                raise UnsupportedError("moves a constant", remedy="fold constants first (onnxruntime or onnxsim)")
+    def move(context: Context, tensor: Tensor, name: str) -> Tensor:
+        return onnx_pools.max_pool(context.builder, tensor, attributes, name)
 
-    return handle
+    return _of_largest(context, move)
 
 
-def _reshape(context: Context, tensor: Tensor, name: str) -> Tensor:
-    wanted = [int(size) for size in context.array(1).reshape(-1)]
-    if not context.attributes.get("allowzero", 0):
-        wanted = [tensor.shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
-    if wanted.count(-1) == 1:
-        rest = math.prod(size for size in wanted if size != -1)
-        wanted[wanted.index(-1)] = tensor.value.type.size // rest if rest else 0
-    return context.builder.reshaped(tensor, tuple(wanted), name)
+def _of_largest(context: Context, move: Callable[[Context, Tensor, str], Tensor]) -> Meaning:
+    """What takes the largest of some elements, of reals as of the integers that stand for them."""
+    if isinstance(context.operand(0), Dequantized):
+        context.reals()  # functions may fall
+    if isinstance(context.operand(0), Constant):
+        raise UnsupportedError("pools a constant", remedy="fold constants first (onnxsim)")
+    return _single(moving(move)(context))
 
 
-def _flatten(context: Context, tensor: Tensor, name: str) -> Tensor:
-    axis = int(context.attributes.get("axis", 1))
-    axis += len(tensor.shape) if axis < 0 else 0
-    shape = (math.prod(tensor.shape[:axis]), math.prod(tensor.shape[axis:]))
-    return context.builder.reshaped(tensor, shape, name)
+def _single(meaning: Meaning | tuple[Meaning, ...]) -> Meaning:
+    assert not isinstance(meaning, tuple)
+    return meaning
 
 
-def _squeeze(context: Context, tensor: Tensor, name: str) -> Tensor:
-    rank = len(tensor.shape)
-    if context.optional(1):
-        gone = {int(axis) % rank for axis in context.array(1).reshape(-1)}
-    else:
-        gone = {axis for axis, size in enumerate(tensor.shape) if size == 1}
-    shape = tuple(size for axis, size in enumerate(tensor.shape) if axis not in gone)
-    return context.builder.reshaped(tensor, shape, name)
+def _reduce_max(context: Context) -> Meaning:
+    keep_dims = bool(context.attributes.get("keepdims", 1))
+
+    def move(context: Context, tensor: Tensor, name: str) -> Tensor:
+        axes = _reduced_axes(context, len(tensor.shape))
+        return onnx_pools.reduced_maximum(context.builder, tensor, axes, keep_dims=keep_dims, name=name)
+
+    return _of_largest(context, move)
 
 
-def _unsqueeze(context: Context, tensor: Tensor, name: str) -> Tensor:
-    axes = context.array(1).reshape(-1)
-    rank = len(tensor.shape) + len(axes)
-    made, rest = {int(axis) % rank for axis in axes}, iter(tensor.shape)
-    shape = tuple(1 if axis in made else next(rest) for axis in range(rank))
-    return context.builder.reshaped(tensor, shape, name)
+def _reduced_axes(context: Context, rank: int) -> list[int]:
+    axes = context.axes(rank)
+    if not axes and context.attributes.get("noop_with_empty_axes", 0):
+        raise UnsupportedError("reduces nothing (noop_with_empty_axes)", remedy="remove it")
+    return axes
 
 
-def _transpose(context: Context, tensor: Tensor, name: str) -> Tensor:  # noqa: ARG001 - nothing is made
-    rank = len(tensor.shape)
-    permutation = tuple(int(axis) for axis in context.attributes.get("perm", range(rank)[::-1]))
-    if sorted(permutation) != list(range(rank)):
-        raise ModelFormatError(f"permutes {rank} axes as {list(permutation)}")
-    return context.builder.transposed(tensor, permutation)
-
-
-def _identity(context: Context, tensor: Tensor, name: str) -> Tensor:  # noqa: ARG001 - nothing is made
-    return tensor
-
-
-def _max_pool(context: Context, tensor: Tensor, name: str) -> Tensor:
-    return onnx_layers.max_pool(context.builder, tensor, context.attributes, name)
-
-
-def _max_pool_node(context: Context) -> Meaning:
-    if len(context.node.outputs) > 1:
-        raise UnsupportedError("makes indices as well")
-    found = context.operand(0)
-    if isinstance(found, Dequantized):
-        found = context.reals()
-    return _moving(_max_pool)(context)
-
-
-def _pad(context: Context) -> Meaning:
-    mode = context.attributes.get("mode", b"constant").decode()
-    if mode != "constant":
-        raise UnsupportedError(f"pads by {mode}; supported: constant")
+def _reduce_mean(context: Context) -> Meaning:
     x = context.reals()
-    tensor = context.builder.plain(x.tensor) if not x.tensor.permuted else x.tensor
-    rank = len(tensor.shape)
-    widths = [int(size) for size in context.array(1).reshape(-1)]
-    axes = [int(axis) % rank for axis in context.array(3).reshape(-1)] if context.optional(3) else list(range(rank))
-    if len(widths) != 2 * len(axes) or min(widths) < 0:
-        raise UnsupportedError(f"pads {len(axes)} axes by {widths}")
-    before, after = dict(zip(axes, widths, strict=False)), dict(zip(axes, widths[len(axes) :], strict=True))
-    real = context.scalar(2) if context.optional(2) else 0.0
-    value = int(x.scale.integers(np.array(real, np.float32)))
-    operator = Pad(
-        tuple(before.get(axis, 0) for axis in tensor.order), tuple(after.get(axis, 0) for axis in tensor.order), value
-    )
-    made = context.builder.node(operator, [tensor.value], context.name, x.scale)
-    shape = tuple(before.get(axis, 0) + size + after.get(axis, 0) for axis, size in enumerate(tensor.shape))
-    return Dequantized(Tensor(made, shape, shape, tensor.order), x.scale)
+    axes = _reduced_axes(context, len(x.tensor.shape))
+    keep_dims, counted = bool(context.attributes.get("keepdims", 1)), context.node.kind == "ReduceMean"
+    return onnx_pools.reduced_mean(context.builder, x, axes, keep_dims=keep_dims, counted=counted)
 
 
 def _conv(context: Context) -> Meaning:
     weights = context.operand(1)
     if not isinstance(weights, Constant):
-        raise UnsupportedError("has weights that are computed")
+        raise UnsupportedError("has weights that are computed", remedy="make them constant")
     linear = Linear(context.builder, context.reals(), weights, 0)
     return onnx_layers.convolution(linear, _bias(context, 2), context.attributes)
 
@@ -166,7 +150,7 @@ def _bias(context: Context, index: int) -> Constant | None:
 def _matmul(context: Context) -> Meaning:
     weights = context.operand(1)
     if not isinstance(weights, Constant):
-        raise UnsupportedError("multiplies two computed tensors")
+        raise UnsupportedError("multiplies two computed tensors", remedy="make one of them constant")
     return onnx_layers.matrix_product(Linear(context.builder, context.reals(), weights, 1), None)
 
 
@@ -176,22 +160,21 @@ def _gemm(context: Context) -> Meaning:
         raise UnsupportedError("has transA, alpha or beta", remedy="fold them into the weights")
     weights = context.operand(1)
     if not isinstance(weights, Constant):
-        raise UnsupportedError("multiplies two computed tensors")
+        raise UnsupportedError("multiplies two computed tensors", remedy="make one of them constant")
     linear = Linear(context.builder, context.reals(), weights, 0 if attributes.get("transB", 0) else 1)
     return onnx_layers.matrix_product(linear, _bias(context, 2))
 
 
 def _average_pool(context: Context) -> Meaning:
-    return onnx_layers.average_pool(context.builder, context.reals(), context.attributes)
-
-
-def _global_average_pool(context: Context) -> Meaning:
-    return onnx_layers.average_pool(context.builder, context.reals(), {})
+    attributes = {} if "Global" in context.node.kind else context.attributes
+    return onnx_pools.average_pool(context.builder, context.reals(), attributes)
 
 
 def _function(context: Context) -> Meaning:
-    function = onnx_functions.FUNCTIONS[context.node.kind](context.attributes)
     x = context.operand(0)
+    if isinstance(x, Constant):
+        return folded(context)
+    function = onnx_functions.FUNCTIONS[context.node.kind](context.attributes)
     if isinstance(x, Dequantized):
         return replace(x, functions=(*x.functions, function))
     return replace(context.reals(), functions=(function,))
@@ -205,6 +188,8 @@ def _clip(context: Context) -> Meaning:
             for index, limit in ((1, -math.inf), (2, math.inf))
         )
     x = context.operand(0)
+    if isinstance(x, Constant):
+        return folded(context)
     if isinstance(x, Computed):
         return x.clipped(low, high)
     if isinstance(x, Dequantized):
@@ -212,45 +197,84 @@ def _clip(context: Context) -> Meaning:
     return context.reals()
 
 
+def _prelu(context: Context) -> Meaning:
+    slopes = context.operand(1)
+    if not isinstance(slopes, Constant) or slopes.array.size != 1:
+        raise UnsupportedError("has slopes that are computed, or more than one", remedy="use LeakyRelu")
+    function = onnx_functions.FUNCTIONS["LeakyRelu"]({"alpha": float(slopes.array.reshape(-1)[0])})
+    x = context.operand(0)
+    if isinstance(x, Dequantized):
+        return replace(x, functions=(*x.functions, function))
+    return replace(context.reals(), functions=(function,))
+
+
 def _pair(context: Context) -> Meaning:
-    return onnx_pairs.pair(context.builder, context.node.kind, context.operand(0), context.operand(1))
+    operands = [context.operand(index) for index in range(len(context.node.inputs))]
+    if all(isinstance(operand, Constant) for operand in operands):
+        return folded(context)
+    if len(operands) != 2:
+        raise UnsupportedError(f"has {len(operands)} operands; supported: 2")
+    return onnx_pairs.pair(context.builder, context.node.kind, *operands)
 
 
 def _concat(context: Context) -> Meaning:
-    parts = [context.reals(index) for index in range(len(context.node.inputs))]
-    return onnx_pairs.concatenation(context.builder, parts, int(context.attributes["axis"]))
+    indices = range(len(context.node.inputs))
+    if all(isinstance(context.operand(index), Constant) for index in indices):
+        return folded(context)
+    axis = int(context.attributes["axis"])
+    if all(isinstance(context.operand(index), Tensor) for index in indices):
+        return onnx_pairs.concatenated(
+            context.builder, [context.integers(index) for index in indices], axis, context.name
+        )
+    return onnx_pairs.concatenation(context.builder, [context.reals(index) for index in indices], axis)
 
 
-HANDLERS: Mapping[str, Callable[[Context], Meaning]] = {
+def _shape(context: Context) -> Meaning:
+    x = context.operand(0)
+    match x:
+        case Constant():
+            shape = x.array.shape
+        case Tensor():
+            shape = x.shape
+        case Dequantized():
+            shape = x.tensor.shape
+        case _:
+            raise UnsupportedError(
+                "asks for the shape of what no QuantizeLinear has rounded yet", remedy="fold shapes first (onnxsim)"
+            )
+    start, end = int(context.attributes.get("start", 0)), context.attributes.get("end")
+    return Constant(np.array(shape[start:end], np.int64))
+
+
+HANDLERS: Mapping[str, Callable[[Context], Meaning | tuple[Meaning, ...]]] = {
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
-    "Reshape": _moving(_reshape),
-    "Flatten": _moving(_flatten),
-    "Squeeze": _moving(_squeeze),
-    "Unsqueeze": _moving(_unsqueeze),
-    "Transpose": _moving(_transpose),
-    "Identity": _moving(_identity),
-    "Dropout": _moving(_identity),
-    "MaxPool": _max_pool_node,
-    "Pad": _pad,
+    "MaxPool": _max_pool,
+    "GlobalMaxPool": _max_pool,
+    "ReduceMax": _reduce_max,
+    "ReduceMean": _reduce_mean,
+    "ReduceSum": _reduce_mean,
     "Conv": _conv,
     "MatMul": _matmul,
     "Gemm": _gemm,
     "AveragePool": _average_pool,
-    "GlobalAveragePool": _global_average_pool,
+    "GlobalAveragePool": _average_pool,
     "Softmax": lambda context: onnx_layers.softmax(context.builder, context.reals(), context.attributes),
     "Relu": _clip,
     "Clip": _clip,
-    "Add": _pair,
-    "Mul": _pair,
+    "PRelu": _prelu,
     "Concat": _concat,
+    "Shape": _shape,
+    **MOVES,
+    **INTEGER_OPERATORS,
     **QUANTIZED_OPERATORS,
+    **dict.fromkeys(onnx_pairs.KINDS, _pair),
     **dict.fromkeys(onnx_functions.FUNCTIONS, _function),
     "com.microsoft.QuantizeLinear": _quantize,
     "com.microsoft.DequantizeLinear": _dequantize,
 }
-"""For each operator what makes its meaning."""
+"""For each operator what makes its meaning, or the meanings of its results."""
 
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "com.microsoft.QuantizeLinear", "com.microsoft.DequantizeLinear")
-QUANTIZED = frozenset({*_CONVERSIONS, *QUANTIZED_OPERATORS})
+QUANTIZED = frozenset({*_CONVERSIONS, *INTEGER_OPERATORS, *QUANTIZED_OPERATORS} - {"Cast"})
 """Operators of which a quantized model has at least one."""

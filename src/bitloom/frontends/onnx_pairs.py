@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitloom.arith import IntType, Rescale, Rounding
+from bitloom.arith import Rescale, Rounding
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.onnx_builder import GraphBuilder
-from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Dequantized, Function, Meaning, Scale, Tensor
+from bitloom.frontends.onnx_values import (
+    Bounds,
+    Computed,
+    Constant,
+    Dequantized,
+    Float32Array,
+    Function,
+    Meaning,
+    Scale,
+    Tensor,
+    element_of,
+)
 from bitloom.ir import TensorType, Value
 from bitloom.ops.add import Add
 from bitloom.ops.concatenation import Concatenation
 from bitloom.ops.mul import Mul
 from bitloom.ops.shared.elementwise import PairOperator
+from bitloom.ops.shared.sums import SumOperator
+from bitloom.ops.sub import Sub
 
-_ELEMENTS = ("int8", "uint8")
 # Of `Add`: so many bits are put behind the operands' integers before they are brought to one scale.
 _ADD_SHIFT = 20
 
 
+KINDS = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max")
+"""Operators of two operands."""
+
+
 def pair(builder: GraphBuilder, kind: str, left: Meaning, right: Meaning) -> Meaning:
-    """Add or Mul; a number added or multiplied is a function of the other operand, a bias belongs to its layer."""
-    for one, other in ((left, right), (right, left)):
-        if isinstance(other, Constant) and isinstance(one, Computed) and kind == "Add" and one.with_bias is not None:
-            return one.with_bias(other)
-        if isinstance(other, Constant) and isinstance(one, Dequantized) and other.array.size == 1:
-            return replace(one, functions=(*one.functions, _with_number(kind, np.float32(other.array.reshape(-1)[0]))))
+    """Operators of two operands; with a number they are functions of the other operand, a bias belongs to its layer."""
+    for one, other, swapped in ((left, right, False), (right, left, True)):
+        if isinstance(other, Constant):
+            found = _with_constant(kind, one, other, swapped=swapped)
+            if found is not None:
+                return found
+    if kind not in _OPERATORS:
+        raise UnsupportedError(
+            f"computes {kind} of two computed tensors, or of one and constants that differ",
+            where=builder.where,
+            remedy="use Add, Sub or Mul, or one number",
+        )
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
         tensors, scales = _aligned(builder, [left, right], name)
@@ -46,11 +69,43 @@ def pair(builder: GraphBuilder, kind: str, left: Meaning, right: Meaning) -> Mea
     return Computed(make)
 
 
-def _with_number(kind: str, number: np.float32) -> Function:
-    """A number added or multiplied, in binary32."""
-    if kind == "Add":
-        return lambda reals: reals + number
-    return lambda reals: reals * number
+def _with_constant(kind: str, one: Meaning, other: Constant, *, swapped: bool) -> Meaning | None:
+    """With a constant, the second operand if not swapped; None where it is an operand like others."""
+    array = other.array
+    if isinstance(one, Computed) and not swapped and kind in ("Sub", "Div"):
+        kind, array = ("Add", -array) if kind == "Sub" else ("Mul", 1 / array.astype(np.float64))
+    if isinstance(one, Computed) and kind == "Add" and one.with_bias is not None:
+        return one.with_bias(other if array is other.array else Constant(array))
+    if isinstance(one, Computed) and kind == "Mul" and one.scaled is not None:
+        return one.scaled(Constant(array))
+    if array.size != 1:
+        return None
+    number = np.float32(array.reshape(-1)[0])
+    if isinstance(one, Computed) and kind in ("Min", "Max"):
+        return one.clipped(-math.inf, float(number)) if kind == "Min" else one.clipped(float(number), math.inf)
+    if isinstance(one, Dequantized):
+        return replace(one, functions=(*one.functions, _with_number(kind, number, swapped=swapped)))
+    return None
+
+
+def _with_number(kind: str, number: np.float32, *, swapped: bool) -> Function:
+    """A function of two numbers, one of them known, in binary32."""
+    function = _FUNCTIONS[kind]
+    if swapped:
+        return lambda reals: function(np.full_like(reals, number), reals)
+    return lambda reals: function(reals, np.full_like(reals, number))
+
+
+_FUNCTIONS: Mapping[str, Callable[[Float32Array, Float32Array], Float32Array]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Pow": np.power,
+    "Min": np.minimum,
+    "Max": np.maximum,
+}
+_OPERATORS: Mapping[str, type[SumOperator | Mul]] = {"Add": Add, "Sub": Sub, "Mul": Mul}
 
 
 def _operator(
@@ -72,7 +127,7 @@ def _operator(
             activation=made.clamp(bounds),
         )
     twice = 2 * max(one.scale, other.scale)
-    return Add(
+    return (Sub if kind == "Sub" else Add)(
         left=left,
         right=right,
         output=made.element,
@@ -121,8 +176,8 @@ def _operand(builder: GraphBuilder, operand: Meaning) -> tuple[Tensor, Scale, np
         return operand.tensor, operand.scale, None
     if isinstance(operand, Constant) and operand.integers is not None and len(operand.scales) == 1:
         integers = operand.integers
-        if str(integers.dtype) in _ELEMENTS:
-            element = IntType.parse(str(integers.dtype))
+        element = element_of(integers)
+        if element is not None:
             scale = Scale(operand.scales[0], operand.zero_points[0], element)
             return Tensor.plain(Value("constant", TensorType(integers.shape, element))), scale, integers
     raise UnsupportedError(
@@ -137,11 +192,18 @@ def concatenation(builder: GraphBuilder, parts: Sequence[Dequantized], axis: int
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
         tensors = [builder.table(part, made, f"{name}_part{index}") for index, part in enumerate(parts)]
-        order = tensors[0].order if tensors[0].permuted else tuple(range(len(tensors[0].shape)))
-        arranged = [builder.arranged(tensor, order) for tensor in tensors]
-        place = order.index(axis % len(order))
-        value = builder.node(Concatenation(place), [tensor.value for tensor in arranged], name, made)
-        shape = tuple(np.array(value.type.shape)[np.argsort(order)].tolist())
-        return builder.clamped(Tensor(value, shape, shape, order), made, bounds, name)
+        return builder.clamped(concatenated(builder, tensors, axis, name, made), made, bounds, name)
 
     return Computed(make)
+
+
+def concatenated(
+    builder: GraphBuilder, tensors: Sequence[Tensor], axis: int, name: str, made: Scale | None = None
+) -> Tensor:
+    """Integers one after the other."""
+    order = tensors[0].order if tensors[0].permuted else tuple(range(len(tensors[0].shape)))
+    arranged = [builder.arranged(tensor, order) for tensor in tensors]
+    place = order.index(axis % len(order))
+    value = builder.node(Concatenation(place), [tensor.value for tensor in arranged], name, made)
+    shape = tuple(np.array(value.type.shape)[np.argsort(order)].tolist())
+    return Tensor(value, shape, shape, order)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitloom.errors import UnsupportedError
-from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs
+from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs, onnx_pools
 from bitloom.frontends.onnx_context import Context
 from bitloom.frontends.onnx_layers import Linear
 from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Meaning
@@ -55,17 +55,25 @@ def _quantized_pair(context: Context) -> Meaning:
 
 
 def _quantized_pool(context: Context) -> Meaning:
-    if context.attributes.get("channels_last", 0):
-        raise UnsupportedError("has channels last")
     attributes = {} if "Global" in context.node.kind else context.attributes
-    computed = onnx_layers.average_pool(context.builder, context.quantized(0), attributes)
-    return computed.make(context.scale(3), Bounds(), context.name)
+    builder, x, made = context.builder, context.quantized(0), context.scale(3)
+    if not context.attributes.get("channels_last", 0):
+        return onnx_pools.average_pool(builder, x, attributes).make(made, Bounds(), context.name)
+    rank = len(x.tensor.shape)
+    first = replace(x, tensor=builder.transposed(x.tensor, (0, rank - 1, *range(1, rank - 1))))
+    pooled = onnx_pools.average_pool(builder, first, attributes).make(made, Bounds(), context.name)
+    return builder.transposed(pooled, (0, *range(2, rank), 1))
 
 
 def _quantized_softmax(context: Context) -> Meaning:
-    return onnx_layers.softmax(context.builder, context.quantized(0), context.attributes).make(
-        context.scale(3), Bounds(), context.name
-    )
+    x, attributes = context.quantized(0), context.attributes
+    rank = len(x.tensor.shape)
+    if attributes.get("opset", 13) < 13 and int(attributes.get("axis", 1)) % rank != rank - 1:
+        raise UnsupportedError(
+            f"is over axis {attributes.get('axis', 1)} and all behind it (opset {attributes['opset']})",
+            remedy="use opset 13",
+        )
+    return onnx_layers.softmax(context.builder, x, attributes).make(context.scale(3), Bounds(), context.name)
 
 
 def _quantized_function(context: Context) -> Meaning:

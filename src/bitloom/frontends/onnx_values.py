@@ -24,6 +24,14 @@ Function = Callable[[Float32Array], Float32Array]
 CHANNELS_LAST = (0, 2, 3, 1)
 """Axes of ONNX's images in the order of bitloom's."""
 
+ELEMENTS = ("int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16")
+"""What QuantizeLinear makes, as NumPy names it; weights are of these, too."""
+
+
+def element_of(array: npt.NDArray[Any]) -> IntType | None:
+    """The integer type of an array, of those that quantized tensors have."""
+    return IntType.parse(str(array.dtype)) if str(array.dtype) in ELEMENTS else None
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -147,12 +155,18 @@ class Computed:
     Attributes:
         make: adds the operator to the graph.
         bounds: by rectifiers and clips behind it.
-        with_bias: the same with a constant added, where the operator has room for it.
+        with_bias: the same with a constant added; None for a constant that the operator has no room for.
+        scaled: the same times a constant; None for a constant that the operator's scales have no room for.
+        integral: whether they are the integers of ConvInteger or MatMulInteger, which nothing has scaled yet.
+        scale: of those integers, where nothing but one scale was applied to them.
     """
 
     make: Make
     bounds: Bounds = Bounds()
-    with_bias: Callable[[Constant], Computed] | None = None
+    with_bias: Callable[[Constant], Computed | None] | None = None
+    scaled: Callable[[Constant], Computed | None] | None = None
+    integral: bool = False
+    scale: float | None = None
 
     def moved(self, move: Callable[[Tensor, str], Tensor]) -> Computed:
         """With elements moved behind it."""
@@ -160,7 +174,12 @@ class Computed:
 
     def clipped(self, low: float, high: float) -> Computed:
         """With a clip behind it."""
-        return replace(self, bounds=self.bounds.within(low, high), with_bias=None)
+        bounds = self.bounds.within(low, high)
+        return replace(self, bounds=bounds, with_bias=None, scaled=None, integral=False, scale=None)
+
+    def sums(self, name: str) -> Tensor:
+        """The integers themselves, as int32."""
+        return self.make(Scale(self.scale or 1.0, 0, IntType(32)), Bounds(), name)
 
 
 Meaning = Tensor | Constant | Dequantized | Computed
