@@ -64,6 +64,10 @@ class TrainError(BitloomError):
     """Training or quantization could not be done as asked."""
 
 
+class QuantizeError(BitloomError):
+    """A float network that cannot become integers as asked: a dead channel, numbers that are not finite."""
+
+
 class PlanError(BitloomError):
     """No folding meets the target; the message names the limit and the nearest that would do."""
 

@@ -27,15 +27,15 @@ def float_graph_to_tflite(graph: FloatGraph) -> tuple[bytes, Mapping[str, int]]:
     """
     indices = {tensor.name: index for index, tensor in enumerate(graph.tensors)}
     specs = [TensorSpec(tensor.name, tensor.shape, tensor.dtype, data=tensor.data) for tensor in graph.tensors]
-    operators = [
-        OperatorSpec(
-            node.kind,
-            tuple(ABSENT if name is None else indices[name] for name in node.inputs),
-            tuple(indices[name] for name in node.outputs),
-            dict(node.attributes),
-        )
-        for node in graph.nodes
-    ]
+    operators = []
+    for node in graph.nodes:
+        operands = [ABSENT if name is None else indices[name] for name in node.inputs]
+        if node.kind == "CONV_2D" and operands[2:] in ([], [ABSENT]):  # the kernel insists on a bias
+            zeros = np.zeros(graph.tensor(node.read[1]).shape[0], np.float32)
+            operands[2:] = [len(specs)]
+            specs.append(TensorSpec(f"{node.outputs[0]}/no_bias", zeros.shape, "float32", data=zeros))
+        made = tuple(indices[name] for name in node.outputs)
+        operators.append(OperatorSpec(node.kind, tuple(operands), made, dict(node.attributes)))
     inputs, outputs = ([indices[name] for name in names] for names in (graph.inputs, graph.outputs))
     return write_model(specs, operators, inputs, outputs, description=graph.name), indices
 

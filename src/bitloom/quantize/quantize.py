@@ -1,0 +1,128 @@
+"""The quantizer: a float graph and samples in, an integer graph out, through steps that each stand alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bitloom.errors import UsageError
+from bitloom.ir import Graph
+from bitloom.ir.float_graph import FloatGraph
+from bitloom.ir.operator import Array
+from bitloom.quantize.activations import assign_types, names_of_layers
+from bitloom.quantize.calibration import calibration_inputs, collect_statistics
+from bitloom.quantize.lower import lower
+from bitloom.quantize.options import QuantizeOptions
+from bitloom.quantize.prepare import prepare
+from bitloom.quantize.rules import check_support
+from bitloom.quantize.state import State
+from bitloom.quantize.weights import quantize_weights
+
+Progress = Callable[[str, int, int], None]
+"""Called with the step's name, what is done and how much there is."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Attributes:
+        name: for progress and messages.
+        apply: from state to state.
+        wanted: whether options ask for it.
+    """
+
+    name: str
+    apply: Callable[[State, Progress], State]
+    wanted: Callable[[QuantizeOptions], bool] = lambda _: True
+
+
+def _prepare(state: State, _: Progress) -> State:
+    graph = prepare(state.graph)
+    check_support(graph)
+    unknown = set(state.options.layers) - set(names_of_layers(graph))
+    if unknown:
+        raise UsageError(
+            f"there is no layer '{min(unknown)}' to give widths to",
+            remedy=f"name one of {', '.join(names_of_layers(graph))}",
+        )
+    return replace(state, graph=graph)
+
+
+def _calibrate(state: State, progress: Progress) -> State:
+    histograms = state.options.ranges != "min-max"
+    told = partial(progress, "calibrating")
+    found = collect_statistics(state.graph, state.inputs, histograms=histograms, progress=told)
+    return replace(state, statistics=found)
+
+
+def _choose_ranges(state: State, _: Progress) -> State:
+    return replace(state, activations=assign_types(state.graph, state.statistics, state.options))
+
+
+def _quantize_weights(state: State, _: Progress) -> State:
+    return replace(state, weights=quantize_weights(state.graph, state.chosen, state.options))
+
+
+def _lower(state: State, _: Progress) -> State:
+    return replace(state, integers=lower(state.graph, state.chosen, state.weights, float_io=state.options.float_io))
+
+
+STEPS: tuple[Step, ...] = (
+    Step("preparing", _prepare),
+    Step("calibrating", _calibrate),
+    Step("choosing ranges", _choose_ranges),
+    Step("quantizing weights", _quantize_weights),
+    Step("lowering", _lower),
+)
+"""In order. A step that changes the float network stands in front of calibration, one that changes ranges, weights or
+biases behind the step that makes them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """What quantizing gives.
+
+    Attributes:
+        graph: the integer graph.
+        state: everything that was decided on the way: the prepared float graph, statistics, types, weights.
+    """
+
+    graph: Graph
+    state: State
+
+
+def quantize(
+    graph: FloatGraph,
+    data: Array | Mapping[str, Array],
+    options: QuantizeOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Make an integer graph of a float one.
+
+    Args:
+        graph: from a float front end.
+        data: calibration samples, see `bitloom.quantize.calibration.calibration_inputs`.
+        options: the defaults if None: 8 bits, weights per channel, ranges of least squared error.
+        progress: told how far the work is.
+
+    Raises:
+        InputError: the calibration data are missing, do not fit, or are not finite.
+        QuantizeError: a dead channel, a tensor that is not finite.
+        UnsupportedError: an operator, or operands, that cannot be quantized.
+        UsageError: widths for a layer that does not exist.
+    """
+    state = State(graph, options or QuantizeOptions(), calibration_inputs(graph, data))
+    told = progress or _silent
+    for step in STEPS:
+        if step.wanted(state.options):
+            told(step.name, 0, 1)
+            state = step.apply(state, told)
+    assert state.integers is not None, "the last step makes it"
+    return Quantized(state.integers, state)
+
+
+def _silent(_: str, __: int, ___: int) -> None:
+    """Progress nobody sees."""
