@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from bitloom.api import build as build
     from bitloom.api import dataset_samples as dataset_samples
     from bitloom.api import load as load
+    from bitloom.api import load_float as load_float
     from bitloom.api import parse_graph as parse_graph
+    from bitloom.api import quantize as quantize
     from bitloom.api import random_inputs as random_inputs
     from bitloom.api import run as run
+    from bitloom.api import save as save
     from bitloom.api import verify as verify
     from bitloom.data import load_dataset as load_dataset
     from bitloom.deploy import Build as Build
@@ -57,10 +60,13 @@ _PUBLIC = {
     "define": "bitloom.frontends",
     "load": "bitloom.api",
     "load_dataset": "bitloom.data",
+    "load_float": "bitloom.api",
     "parse_graph": "bitloom.api",  # which knows the operators
     "print_graph": "bitloom.ir",
+    "quantize": "bitloom.api",
     "random_inputs": "bitloom.api",
     "run": "bitloom.api",
+    "save": "bitloom.api",
     "synthesize": "bitloom.deploy",
     "train": "bitloom.train",
     "verify": "bitloom.api",
@@ -90,7 +96,7 @@ def __dir__() -> list[str]:
 
 
 # Stages of the way through the house whose function has the name of its package.
-_STAGES = ("run", "train")
+_STAGES = ("quantize", "run", "train")
 
 
 class _Stage(ModuleType):

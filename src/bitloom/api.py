@@ -11,17 +11,36 @@ from typing import TypedDict, Unpack
 
 from bitloom import deploy, frontends
 from bitloom.deploy import Build
+from bitloom.export import save as export_save
 from bitloom.frontends import Model
 from bitloom.ir import Graph, parse_graph
+from bitloom.ir.float_graph import FloatGraph
 from bitloom.ir.operator import Array
 from bitloom.plan import Bus, Target
+from bitloom.quantize.options import QuantizeOptions, Widths
+from bitloom.quantize.quantize import Progress as QuantizeProgress
+from bitloom.quantize.quantize import quantize as quantize_graph
 from bitloom.run import inputs as run_inputs
 from bitloom.run import verify as run_verify
 from bitloom.run.executor import ExecutorOptions, create_executor
 from bitloom.run.result import RunResult
 from bitloom.run.verify import Progress, Verification
 
-__all__ = ["ModelLike", "Options", "build", "dataset_samples", "load", "parse_graph", "random_inputs", "run", "verify"]
+__all__ = [
+    "ModelLike",
+    "Options",
+    "QuantizeKeywords",
+    "build",
+    "dataset_samples",
+    "load",
+    "load_float",
+    "parse_graph",
+    "quantize",
+    "random_inputs",
+    "run",
+    "save",
+    "verify",
+]
 
 ModelLike = Model | Graph | str | Path
 """A loaded model, a graph, or the path of a model file."""
@@ -52,6 +71,71 @@ def load(path: str | Path) -> Model:
         GraphError: the text of a graph does not parse.
     """
     return frontends.load(path)
+
+
+class QuantizeKeywords(TypedDict, total=False):
+    """Keyword options of `quantize`; what each means stands at `bitloom.quantize.QuantizeOptions`."""
+
+    per_channel: bool
+    ranges: str
+    percentile: float
+    weight_ranges: str
+    symmetric: bool
+    power_of_two: bool
+    dead_channels: str
+    float_io: bool
+
+
+def load_float(path: str | Path) -> FloatGraph:
+    """Read a file of a network in real numbers, for `quantize`; see `bitloom.frontends.load_float`."""
+    return frontends.load_float(path)
+
+
+def quantize(
+    model: FloatGraph | str | Path,
+    data: Array | Mapping[str, Array],
+    bits: str | Widths = "8/8",
+    *,
+    layers: Mapping[str, str | Widths] | None = None,
+    progress: QuantizeProgress | None = None,
+    **options: Unpack[QuantizeKeywords],
+) -> Graph:
+    """Make an integer network of one in real numbers, after its training.
+
+    Args:
+        model: a float graph, or the path of a float model file.
+        data: calibration samples, such as those in use: an array, or one per input name, samples first.
+        bits: of weights and activations, ``"W/A"``.
+        layers: other bits for some layers, by the name of the tensor a layer makes.
+        progress: called as ``progress(step, done, total)``.
+        **options: see `QuantizeKeywords`.
+
+    Raises:
+        InputError: the calibration data do not fit, or are not finite.
+        QuantizeError: a dead channel, a tensor that is not finite.
+        UnsupportedError: an operator that cannot be quantized.
+        UsageError: options that make no sense.
+        BitloomError: the model cannot be read.
+    """
+    graph = model if isinstance(model, FloatGraph) else load_float(model)
+    chosen = QuantizeOptions(
+        widths=_widths(bits), layers={name: _widths(each) for name, each in (layers or {}).items()}, **options
+    )
+    return quantize_graph(graph, data, chosen, progress=progress).graph
+
+
+def _widths(given: str | Widths) -> Widths:
+    return given if isinstance(given, Widths) else Widths.parse(given)
+
+
+def save(model: ModelLike, path: str | Path) -> None:
+    """Write a network as ``.bitloom`` (text), ``.tflite`` or ``.onnx``; see `bitloom.export.save.save`.
+
+    Raises:
+        ExportError: the name says no format, or the file cannot be written.
+        UnsupportedError: the format cannot say the network.
+    """
+    export_save.save(_as_model(model).graph, path)
 
 
 def run(
