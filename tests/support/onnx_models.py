@@ -83,6 +83,7 @@ class OnnxBuilder:
             end.CopyFrom(known.get(end.name, end))
             if not end.type.tensor_type.elem_type:
                 end.type.tensor_type.elem_type = TensorProto.INT8
+            if not end.type.tensor_type.HasField("shape"):
                 end.type.tensor_type.shape.SetInParent()
         return bytes(model.SerializeToString())
 
