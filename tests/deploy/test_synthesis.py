@@ -74,6 +74,8 @@ def test_ecp5_is_placed_and_has_a_clock(folder):
     place = found["place"]
     assert (place["seed"], place["out_of_context"]) == (1, False)
     assert place["used"]["MULT18X18D"] == 4
+    assert place["used"]["TRELLIS_FF"] == found["used"]["ff"] - place["absorbed_ff"]
+    assert place["absorbed_ff"] >= 16
     path = place["critical_path"]
     assert path["delay_ns"] == pytest.approx(path["logic_ns"] + path["routing_ns"], abs=0.02)
     assert 1000 / path["delay_ns"] == pytest.approx(found["fmax_mhz"], rel=0.15)

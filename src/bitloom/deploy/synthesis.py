@@ -13,7 +13,8 @@ port_bits          bits of all ports together
 tool               Yosys and its version
 seconds            spent synthesising
 place              null, or after place and route: ``device``, ``seed``, ``out_of_context``, ``tool``, ``seconds``,
-                   ``used`` (cells as nextpnr packed them, by its names),
+                   ``used`` (cells as nextpnr packed them, by its names), ``absorbed_ff`` (flip-flops that
+                   multipliers took in before, see `bitloom.deploy.multiplier_registers`),
                    ``critical_path`` (``from``, ``to``, ``delay_ns``, ``logic_ns``, ``routing_ns``; null if unknown)
 =================  ===================================================================================================
 
@@ -38,6 +39,7 @@ from typing import Any
 
 from bitloom.deploy.flows import FAMILIES, yosys_script
 from bitloom.deploy.folder import read_report, write_report
+from bitloom.deploy.multiplier_registers import absorb_registers
 from bitloom.deploy.tools import NEXTPNR, YOSYS
 from bitloom.errors import ExecutionError, ExportError, UsageError
 
@@ -99,7 +101,7 @@ def synthesize(
             _check_logic(report, found)
             if place:
                 say("placing and routing (the first time on a machine compiles nextpnr)")
-                found |= _nextpnr(work, seed, log, out_of_context=found["port_bits"] > _PINS)
+                found |= _nextpnr(work, top, seed, log, out_of_context=found["port_bits"] > _PINS)
         except OSError as error:
             raise ExportError(f"cannot be read: {error.strerror or error}", where=str(folder)) from error
         except ExecutionError as error:
@@ -154,8 +156,11 @@ def _check_logic(report: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         )
 
 
-def _nextpnr(work: Path, seed: int, log: Path, *, out_of_context: bool) -> dict[str, Any]:
+def _nextpnr(work: Path, top: str, seed: int, log: Path, *, out_of_context: bool) -> dict[str, Any]:
     start = time.perf_counter()
+    netlist = json.loads((work / _NETLIST).read_text(encoding="utf-8"))
+    absorbed = absorb_registers(netlist["modules"][top])
+    (work / _NETLIST).write_text(json.dumps(netlist), encoding="utf-8")
     arguments = [*_DEVICE, "--json", _NETLIST, "--lpf-allow-unconstrained", "--freq", str(_FREQUENCY_MHZ)]
     arguments += ["--timing-allow-fail", "--seed", str(seed), "--report", _TIMING]
     arguments += ["--out-of-context"] if out_of_context else []
@@ -172,6 +177,7 @@ def _nextpnr(work: Path, seed: int, log: Path, *, out_of_context: bool) -> dict[
             "out_of_context": out_of_context,
             "tool": NEXTPNR.version,
             "seconds": round(time.perf_counter() - start, 1),
+            "absorbed_ff": absorbed,
             "used": {name: count["used"] for name, count in result["utilization"].items() if count["used"]},
             "critical_path": _critical_path(result["critical_paths"]),
         },
