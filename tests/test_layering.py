@@ -27,6 +27,7 @@ ORDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("export",), "writes graphs and circuits as files"),
     (("run",), "executes graphs, circuits and exported files"),
     (("quantize",), "makes integer graphs of float ones, which it has to run for their ranges"),
+    (("sequential",), "networks as a list of layers, trained here or loaded, and their way to integers"),
     (("report",), "shows what ran"),
     (("deploy",), "leaves a design as a folder that stands alone"),
     (("api",), "the functions a user calls"),
@@ -41,7 +42,7 @@ ASIDE: dict[str, tuple[frozenset[str], str]] = {
     ),
 }
 # Who may import what stands aside.
-USERS_OF_ASIDE = frozenset({"run", "report", "cli"})
+USERS_OF_ASIDE = frozenset({"run", "sequential", "report", "cli"})
 # The facade and the entry point, which may import everything.
 TOP = frozenset({"__init__", "__main__"})
 

@@ -11,6 +11,7 @@ from bitloom.cli.errors import one_line
 from bitloom.cli.inputs import Inferences
 from bitloom.cli.render import percent, seconds_text, significant
 from bitloom.ir import Graph
+from bitloom.report.metrics import Confusion
 from bitloom.run import RunResult
 from bitloom.run.answers import Answers
 
@@ -112,3 +113,15 @@ def print_summary(console: Console, inferences: Inferences, result: RunResult, f
         ("cycles", cycles),
     ):
         console.print(Text.assemble((f"{name:<10}", "bold"), text), soft_wrap=True)
+    confusion = confusion_of(inferences, found)
+    # Of a few samples each line says as much.
+    if confusion is not None and len(confusion.names) <= min(_MOST_SCORES, count // 3):
+        console.print()
+        console.print(confusion.table())
+
+
+def confusion_of(inferences: Inferences, found: Answers) -> Confusion | None:
+    """Which class was taken for which, where the right ones are known."""
+    if inferences.labels is None or found.classes.min() < 0 or inferences.labels.min() < 0:
+        return None
+    return Confusion.of(inferences.labels, found.classes, inferences.class_names)

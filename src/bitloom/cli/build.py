@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bitloom.cli.inputs import add_input_arguments, read_inferences
+from bitloom.cli.inputs import add_input_arguments, model_path, read_inferences
 from bitloom.cli.options import add_target_arguments, bus, target
 from bitloom.cli.progress import progress
 
@@ -27,7 +27,12 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file, or the text of a graph (bitloom show --full)")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=model_path,
+        help="digits or iris, which come with bitloom; or a .tflite file, or the text of a graph (bitloom show --full)",
+    )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder to write")
     add_target_arguments(parser)
     add_input_arguments(parser, default_count=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitloom.cli.options import not_negative, positive
@@ -46,6 +47,13 @@ class Inferences:
     def count(self) -> int:
         """How many there are."""
         return len(next(iter(self.inputs.values())))
+
+
+def model_path(text: str) -> str:
+    """A model file, or the one that comes with bitloom under that name, where no such file is."""
+    from bitloom.data.shipped import SHIPPED
+
+    return str(SHIPPED[text]) if text in SHIPPED and not Path(text).exists() else text
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, default_count: int) -> None:

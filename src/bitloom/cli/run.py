@@ -7,9 +7,10 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from bitloom.cli import files
-from bitloom.cli.inputs import Inferences, add_input_arguments, read_inferences
+from bitloom.cli.inputs import Inferences, add_input_arguments, model_path, read_inferences
 from bitloom.cli.options import EXECUTOR_NAMES, add_executor_arguments, executor_name, executor_options
 from bitloom.cli.progress import progress
+from bitloom.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,13 +27,19 @@ _EPILOG = """\
 examples:
   bitloom run digits.tflite --executor numpy --dataset digits --num-images all
   bitloom run digits.tflite --executor verilog --simulator icarus --start-image 20 --num-images 5
+  bitloom run iris --executor verilog --dataset iris --num-images all --confusion iris.svg
   bitloom run model.tflite --executor litert --input images.npy --json answers.json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file, or the text of a graph (bitloom show --full)")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=model_path,
+        help="digits or iris, which come with bitloom; or a .tflite file, or the text of a graph (bitloom show --full)",
+    )
     parser.add_argument(
         "--executor",
         required=True,
@@ -44,20 +51,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_executor_arguments(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--json", metavar="FILE", help="write everything printed there too ('-': only JSON, to stdout)")
+    group.add_argument(
+        "--confusion", metavar="FILE", help="write the confusion matrix there as a picture (.svg); needs labels"
+    )
     group.add_argument("--quiet", action="store_true", help="print the summary only")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from bitloom.api import load
-    from bitloom.cli.answer_lines import print_summary
+    from bitloom.cli.answer_lines import confusion_of, print_summary
     from bitloom.cli.render import output_console
     from bitloom.run.answers import answers
 
     options = executor_options(arguments)
     files.check_file(arguments.json)
+    files.check_file(arguments.confusion)
     model = load(arguments.model)
     inferences = read_inferences(model.graph, arguments)
+    if arguments.confusion is not None and inferences.labels is None:
+        raise UsageError(
+            f"the right answers of {inferences.description} are not known", where="--confusion", remedy="use --dataset"
+        )
     console = output_console()
     console.quiet = arguments.json == files.STANDARD_OUTPUT
     result = _compute(model, inferences, arguments, options, console)
@@ -65,6 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     print_summary(console, inferences, result, found)
     if arguments.json is not None:
         files.write_json(arguments.json, _json(model, inferences, result, found))
+    confusion = confusion_of(inferences, found)
+    if arguments.confusion is not None and confusion is not None:
+        files.write_text(
+            arguments.confusion, confusion.svg(f"{model.name} on {result.executor}: {100 * confusion.accuracy:.2f} %")
+        )
     return 0
 
 
@@ -98,13 +118,17 @@ def _compute(
 
 
 def _json(model: Model, inferences: Inferences, result: RunResult, found: Answers) -> dict[str, Any]:
+    from bitloom.cli.answer_lines import confusion_of
+
     labels = None if inferences.labels is None else inferences.labels.tolist()
+    confusion = confusion_of(inferences, found)
     classes = found.classes.tolist()
     return {
         "model": model.name,
         "executor": result.executor,
         "inferences": inferences.count,
         "accuracy": None if labels is None else sum(map(operator.eq, classes, labels)) / len(labels),
+        **({} if confusion is None else {"metrics": confusion.to_json()}),
         "seconds": result.seconds,
         "setup_seconds": result.setup_seconds,
         "inferences_per_second": result.inferences_per_second,

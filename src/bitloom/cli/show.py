@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bitloom.cli import files
+from bitloom.cli.inputs import model_path
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,7 +37,12 @@ _STYLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file, or the text of a graph")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=model_path,
+        help="digits or iris, which come with bitloom; or a .tflite file, or the text of a graph",
+    )
     parser.add_argument("--full", action="store_true", help="write all weights instead of their SHA-256")
     parser.add_argument("--no-notes", action="store_true", help="leave out what is derived")
     parser.add_argument("-o", "--output", metavar="FILE", default=files.STANDARD_OUTPUT, help="write it there")

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bitloom.cli import files
-from bitloom.cli.inputs import add_input_arguments, read_inferences
+from bitloom.cli.inputs import add_input_arguments, model_path, read_inferences
 from bitloom.cli.options import EXECUTOR_NAMES, add_executor_arguments, executor_names, executor_options
 from bitloom.cli.progress import progress
 
@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument(
-        "model", metavar="MODEL", help="a .tflite or .onnx file, or the text of a graph (bitloom show --full)"
+        "model",
+        metavar="MODEL",
+        type=model_path,
+        help="digits or iris, which come with bitloom; a .tflite or .onnx file; or the text of a graph "
+        "(bitloom show --full)",
     )
     parser.add_argument(
         "--executors",

@@ -56,7 +56,9 @@ RECIPES = {
     "digits": Recipe(
         layers=(27, 19), epochs=60, quantized_epochs=30, batch_size=32, weight_decay=0.1, label_smoothing=0.1
     ),
-    "iris": Recipe(layers=(7,), epochs=150, quantized_epochs=50, batch_size=16),
+    "iris": Recipe(
+        layers=(30, 30), epochs=150, quantized_epochs=50, batch_size=16, weight_decay=0.1, label_smoothing=0.1
+    ),
     "mnist": Recipe(layers=(18,), weight_decay=0.02),
 }
 """The default recipe of each data set."""
@@ -129,6 +131,26 @@ def train(
         float_accuracy=litert_accuracy(as_float, dataset.test_x, dataset.test_y),
         quantized_accuracy=litert_accuracy(as_int8, dataset.test_x, dataset.test_y),
     )
+
+
+def train_float(
+    dataset: Dataset,
+    layers: tuple[int, ...] | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    *,
+    progress: Callable[[EpochReport], None] | None = None,
+    recipe: Recipe | None = None,
+) -> Parameters:
+    """Train a multilayer perceptron in float only: the first half of `train`, with the same weights.
+
+    Arguments and errors are those of `train`.
+    """
+    recipe = choose_recipe(dataset, recipe, layers, epochs, None)
+    random = RandomBits(seed)
+    parameters = Parameters.random((dataset.features, *recipe.layers, dataset.classes), random)
+    _train_float(dataset, recipe, parameters, random, progress or (lambda _: None))
+    return parameters
 
 
 def _train_float(

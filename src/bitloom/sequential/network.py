@@ -1,0 +1,270 @@
+"""A network as a list of layers, with weights from PyTorch or trained here; its ways to integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitloom.data import Dataset
+from bitloom.errors import BitloomError, GraphError, UsageError
+from bitloom.ir import FloatGraph, Graph
+from bitloom.sequential.integers import Integers
+from bitloom.sequential.layers import ArgMax, Conv2d, Flatten, Layer, Linear, ReLU, Shape, TruncateLSB, Weighted
+
+if TYPE_CHECKING:
+    from bitloom.train.recipe import Recipe
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Of one layer.
+
+    Attributes:
+        weights: (outputs, inputs), or (outputs, rows, columns, inputs) of a convolution.
+        bias: (outputs,); zeros where the layer has none.
+    """
+
+    weights: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Sequential:
+    """Layers, one behind the other.
+
+    Attributes:
+        layers: in order.
+        input_shape: (features,) or (rows, columns, channels); may be left out where the first layer is `Linear`.
+        name: of the network.
+        parameters: by layer, None for those without; empty before there are weights.
+
+    Raises:
+        UsageError: no layers.
+        GraphError: layers that do not fit each other; the message names the layer by its index.
+
+    >>> from bitloom.sequential import Linear, ReLU, Sequential, SoftMax, TruncateLSB
+    >>> network = Sequential([Linear(4, 30, bits=8), TruncateLSB(8), ReLU(), Linear(30, 3, bits=8), SoftMax()])
+    >>> network.shapes
+    ((4,), (30,), (30,), (30,), (3,), ())
+    """
+
+    layers: tuple[Layer, ...]
+    input_shape: Shape
+    name: str
+    parameters: tuple[Parameters | None, ...]
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Shape | None = None,
+        name: str = "sequential",
+        parameters: Sequence[Parameters | None] = (),
+    ) -> None:
+        if not layers:
+            raise UsageError("a network without layers", remedy="give at least one")
+        for index, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise UsageError(f"layer {index} is {type(layer).__name__}, no layer", remedy="see bitloom.sequential")
+        if input_shape is None:
+            first = layers[0]
+            if not isinstance(first, Linear):
+                raise UsageError(
+                    f"layer 0 ({type(first).__name__}) does not say what shape it takes",
+                    remedy="give input_shape=(rows, columns, channels)",
+                )
+            input_shape = (first.inputs,)
+        object.__setattr__(self, "layers", tuple(layers))
+        object.__setattr__(self, "input_shape", tuple(input_shape))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "parameters", tuple(parameters))
+        _ = self.shapes
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Of the input, then of every layer's result."""
+        if not self.input_shape or min(self.input_shape) < 1:
+            raise GraphError(f"an input of shape {list(self.input_shape)}", where=f"network '{self.name}'")
+        shapes = [self.input_shape]
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, ArgMax) and index < len(self.layers) - 1:
+                raise GraphError("has layers behind it", where=self.place(index), remedy="make it the last layer")
+            try:
+                shapes.append(layer.made(shapes[-1]))
+            except BitloomError as error:
+                raise GraphError(error.what, where=self.place(index), remedy=error.remedy) from error
+        return tuple(shapes)
+
+    def place(self, index: int) -> str:
+        """A layer, for messages."""
+        return f"network '{self.name}', layer {index} ({type(self.layers[index]).__name__})"
+
+    @property
+    def weighted(self) -> tuple[tuple[int, Weighted], ...]:
+        """Layers with weights, and their indices."""
+        return tuple((index, layer) for index, layer in enumerate(self.layers) if isinstance(layer, Weighted))
+
+    def parameters_of(self, index: int) -> Parameters:
+        """The weights of a layer.
+
+        Raises:
+            UsageError: there are none yet.
+        """
+        found = self.parameters[index] if self.parameters else None
+        if found is None:
+            raise UsageError(
+                "has no weights yet",
+                where=self.place(index),
+                remedy="call load_state_dict or train, which return a network with weights",
+            )
+        return found
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Sequential:
+        """The same network with the weights of a trained one.
+
+        Args:
+            state: arrays (or tensors that NumPy converts) by name, such as ``model.state_dict()`` of PyTorch:
+                ``0.weight``, ``0.bias``, ``2.weight``, ... in PyTorch's layouts. What stands before the last point
+                tells layers apart; they are taken in the order of the mapping, whatever the numbers, because layers
+                without weights here need not have a counterpart there.
+
+        Returns:
+            A network with weights.
+
+        Raises:
+            UsageError: too few or too many weights, of another shape, not finite, or an unknown name.
+        """
+        groups = _grouped(state)
+        if len(groups) != len(self.weighted):
+            raise UsageError(
+                f"the state has weights for {len(groups)} layers ({', '.join(groups) or 'none'}) and the network "
+                f"'{self.name}' has {len(self.weighted)} with weights"
+            )
+        parameters: list[Parameters | None] = [None] * len(self.layers)
+        for (index, layer), (prefix, arrays) in zip(self.weighted, groups.items(), strict=True):
+            parameters[index] = self._parameters(index, layer, prefix, arrays)
+        return Sequential(self.layers, self.input_shape, self.name, parameters)
+
+    def _parameters(self, index: int, layer: Weighted, prefix: str, arrays: Mapping[str, Floats]) -> Parameters:
+        name = f"{prefix}.weight" if prefix else "weight"
+        if "weight" not in arrays:
+            raise UsageError(f"the state lacks '{name}'", where=self.place(index))
+        if "bias" in arrays and not layer.bias:
+            raise UsageError(f"the state has a bias for it ('{prefix}.bias')", where=self.place(index))
+        if "bias" not in arrays and layer.bias:
+            raise UsageError(f"the state lacks '{prefix}.bias'", where=self.place(index), remedy="or say bias=False")
+        bias = arrays.get("bias", np.zeros(layer.outputs))
+        for what, array, wanted in (
+            ("weights", arrays["weight"], layer.weight_shape),
+            ("bias", bias, (layer.outputs,)),
+        ):
+            if array.shape != wanted:
+                raise UsageError(
+                    f"takes {what} of shape {list(wanted or ())} and '{name}' has {list(array.shape)}",
+                    where=self.place(index),
+                )
+        weights = arrays["weight"]
+        if isinstance(layer, Conv2d):
+            return Parameters(weights.transpose(0, 2, 3, 1), bias)
+        return Parameters(weights[:, self._feature_order(index)], bias)
+
+    def _feature_order(self, index: int) -> npt.NDArray[np.int64]:
+        """Where PyTorch has the features of a dense layer: behind flattened images it has channels first."""
+        for position in range(index - 1, -1, -1):
+            if isinstance(self.layers[position], Weighted):
+                break
+            shape = self.shapes[position]
+            if isinstance(self.layers[position], Flatten) and len(shape) == 3:
+                rows, columns, channels = shape
+                order = np.arange(rows * columns * channels).reshape(channels, rows, columns)
+                return order.transpose(1, 2, 0).reshape(-1)
+        return np.arange(self.shapes[index][0])
+
+    def train(
+        self, dataset: Dataset, *, seed: int = 0, epochs: int | None = None, recipe: Recipe | None = None
+    ) -> Sequential:
+        """The same network with weights trained in float, by NumPy, the same on every machine.
+
+        Args:
+            dataset: with as many features and classes as the network has inputs and scores.
+            seed: of the initial weights and the order of samples.
+            epochs: over the training samples; None takes the recipe's.
+            recipe: everything else; None takes the data set's own.
+
+        Raises:
+            UsageError: layers other than dense ones with rectifiers between them; another number of features.
+            TrainError: training diverges.
+        """
+        from bitloom.train.recipe import train_float
+
+        sizes = self._trained_sizes()
+        if (sizes[0], sizes[-1]) != (dataset.features, dataset.classes):
+            raise UsageError(
+                f"network '{self.name}' goes from {sizes[0]} features to {sizes[-1]} scores, and data set "
+                f"'{dataset.name}' has {dataset.features} features and {dataset.classes} classes"
+            )
+        trained = train_float(dataset, sizes[1:-1], seed, epochs, recipe=recipe)
+        parameters: list[Parameters | None] = [None] * len(self.layers)
+        for (index, _), weights, bias in zip(self.weighted, trained.weights, trained.biases, strict=True):
+            parameters[index] = Parameters(weights, bias)
+        return Sequential(self.layers, self.input_shape, self.name, parameters)
+
+    def _trained_sizes(self) -> tuple[int, ...]:
+        """Of the layers of a network that the NumPy trainer knows."""
+        kinds = [type(layer) for layer in self.layers if not isinstance(layer, TruncateLSB | ArgMax)]
+        dense = kinds[::2]
+        if set(dense) != {Linear} or set(kinds[1::2]) - {ReLU} or len(kinds) % 2 == 0:
+            raise UsageError(
+                f"network '{self.name}' has other layers than Linear with ReLU between them",
+                remedy="train it in PyTorch and use load_state_dict",
+            )
+        if not all(layer.bias for _, layer in self.weighted):
+            raise UsageError(f"network '{self.name}' has a layer without bias, which training here gives every layer")
+        return (self.input_shape[0], *(layer.outputs for _, layer in self.weighted))
+
+    def naive(self, low: float, high: float, *, inputs: Integers | None = None) -> Graph:
+        """The naive integer network, for teaching: every tensor of weights rounded on its own, products truncated.
+
+        See `bitloom.sequential.naive.naive_graph`.
+
+        Args:
+            low: the smallest element of the input.
+            high: the largest.
+            inputs: how the input becomes integers; signed, symmetric 8 bits if None.
+        """
+        from bitloom.sequential.naive import naive_graph
+
+        return naive_graph(self, (low, high), inputs or Integers())
+
+    def float_graph(self) -> FloatGraph:
+        """The network in real numbers, as the quantizer takes it; see `bitloom.sequential.real.float_graph`."""
+        from bitloom.sequential.real import float_graph
+
+        return float_graph(self)
+
+    def renamed(self, name: str) -> Sequential:
+        """The same under another name."""
+        return Sequential(self.layers, self.input_shape, name, self.parameters)
+
+
+def _grouped(state: Mapping[str, Any]) -> dict[str, dict[str, Floats]]:
+    """Arrays by what their names begin with, and by how they end."""
+    groups: dict[str, dict[str, Floats]] = {}
+    for name, given in state.items():
+        prefix, _, kind = name.rpartition(".")
+        if kind not in ("weight", "bias"):
+            raise UsageError(
+                f"the state's '{name}' is neither a weight nor a bias",
+                remedy="fold batch normalisation into the layer in front of it first (bl.from_torch does)",
+            )
+        array = np.asarray(given, np.float64)
+        if not np.isfinite(array).all():
+            raise UsageError(f"the state's '{name}' holds NaN or infinity", remedy="train again")
+        groups.setdefault(prefix, {})[kind] = array
+    return groups
