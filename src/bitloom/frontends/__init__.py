@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from bitloom.errors import ModelFormatError
 from bitloom.frontends import define
+from bitloom.frontends.float_onnx import load_float_onnx
 from bitloom.frontends.float_tflite import load_float_tflite
 from bitloom.frontends.model import Model
 from bitloom.frontends.onnx import load_onnx
@@ -20,7 +21,10 @@ from bitloom.frontends.text import is_graph_text, load_graph_text
 from bitloom.frontends.tflite import is_tflite, load_tflite
 from bitloom.ir.float_graph import FloatGraph
 
-__all__ = ["Model", "define", "load", "load_float", "load_float_tflite", "load_graph_text", "load_onnx", "load_tflite"]
+__all__ = [
+    *("Model", "define", "load", "load_float", "load_float_onnx", "load_float_tflite"),
+    *("load_graph_text", "load_onnx", "load_tflite"),
+]
 
 _Loaded = TypeVar("_Loaded")
 # A format's name, whether content is of it, and its reader.
@@ -31,7 +35,10 @@ _FRONT_ENDS: tuple[_FrontEnd[Model], ...] = (
     ("ONNX (.onnx)", is_onnx, load_onnx),
     ("graph text (.bitloom)", is_graph_text, load_graph_text),
 )
-_FLOAT_FRONT_ENDS: tuple[_FrontEnd[FloatGraph], ...] = (("TFLite (.tflite)", is_tflite, load_float_tflite),)
+_FLOAT_FRONT_ENDS: tuple[_FrontEnd[FloatGraph], ...] = (
+    ("TFLite (.tflite)", is_tflite, load_float_tflite),
+    ("ONNX (.onnx)", is_onnx, load_float_onnx),
+)
 
 
 def load(path: str | Path) -> Model:
