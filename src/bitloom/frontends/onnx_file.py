@@ -80,6 +80,11 @@ class OnnxFile:
     outputs: tuple[str, ...]
     opset: int = OLDEST_OPSET
 
+    @property
+    def is_qonnx(self) -> bool:
+        """Whether QONNX's operators say what is quantized."""
+        return any(node.kind in QONNX_OPERATORS for node in self.nodes)
+
 
 def is_onnx(content: bytes) -> bool:
     """Whether the content begins as ONNX files do: a protobuf message whose first field is the format's version."""
@@ -122,6 +127,8 @@ def read_onnx_file(content: bytes, where: str, oldest: int = OLDEST_OPSET) -> On
     model = _checked(onnx, content, where)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
+    if any(f"{node.domain}.{node.op_type}" in QONNX_OPERATORS for node in model.graph.node):
+        oldest = min(oldest, OLDEST_QONNX_OPSET)
     if opset < oldest:
         raise UnsupportedError(
             f"is of operator set {opset}, and {oldest} or newer is needed",
