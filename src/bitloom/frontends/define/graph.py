@@ -59,7 +59,10 @@ def _inputs(
     arrays: dict[str, Array] = {}
     lengths: set[int] = set()
     for name, placed in placeholders.items():
-        value = np.asarray(by_name[name])
+        try:
+            value = np.asarray(by_name[name])
+        except (TypeError, ValueError) as error:  # nested lists of uneven lengths
+            raise InputError(f"is no array: {error}", where=f"input '{name}'") from error
         batched = value.ndim == len(placed.shape) + 1
         shape = (*value.shape[:1], *placed.shape) if batched else placed.shape
         array = checked(value, placed.type, f"input '{name}'", shape)

@@ -186,13 +186,16 @@ def check_accumulator(rows: Array, bias: Array, given: IntType, accumulator: Int
         low, high = plus * given.minimum + minus * given.maximum, plus * given.maximum + minus * given.minimum
         lows += [low, low + constant]
         highs += [high, high + constant]
-    reached = Interval(min(lows), max(highs))
+    low, high = min(lows), max(highs)
     limit = accumulator or IntType(_WIDEST)
-    if not limit.contains(reached.low, reached.high):
-        bits = reached.signed_bits if reached.low < 0 or limit.signed else reached.high.bit_length()
-        needed = f"{'u' if not limit.signed and reached.low >= 0 else ''}int{bits}"
-        fits = bits <= _WIDEST
-        raise GraphError(
-            f"sums of products reach {reached}, which takes {needed}; the accumulator is {limit}",
-            remedy=f"give accumulator='{needed}'" if fits else "take narrower inputs or weights, or fewer of them",
-        )
+    if limit.minimum <= low and high <= limit.maximum:
+        return
+    # Python's bit lengths, because no type of ours may be as wide.
+    signed = limit.signed or low < 0
+    bits = max((-low - 1).bit_length(), high.bit_length()) + signed
+    needed = f"{'' if signed else 'u'}int{bits}"
+    fits = bits <= _WIDEST
+    raise GraphError(
+        f"sums of products reach [{low}, {high}], which takes {needed}; the accumulator is {limit}",
+        remedy=f"give accumulator='{needed}'" if fits else "take narrower inputs or weights, or fewer of them",
+    )

@@ -254,7 +254,7 @@ def checked(value: npt.ArrayLike, wanted: TensorType, where: str, shape: Sequenc
     """
     try:
         array = np.array(value)
-    except ValueError as error:  # nested lists of uneven lengths
+    except (TypeError, ValueError) as error:  # nested lists of uneven lengths
         raise InputError(f"is no array: {error}", where=where) from error
     expected = tuple(wanted.shape if shape is None else shape)
     if array.shape != expected:
