@@ -22,7 +22,7 @@ from pyrtl import WireVector
 
 from bitloom.circuits.convolution_geometry import Geometry
 from bitloom.circuits.dense import DenseTerms
-from bitloom.circuits.dense_cost import DenseCost
+from bitloom.circuits.dense_cost import DenseCost, ProductKind
 from bitloom.circuits.dense_folding import (
     MOST_MULTIPLIERS,
     Pair,
@@ -36,7 +36,6 @@ from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit
 from bitloom.errors import UnsupportedError
 from bitloom.hw.dense import DenseShape, dense
 from bitloom.hw.memory import ram_size
-from bitloom.hw.packed_products import packed_multipliers
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.width import convert_width
 from bitloom.hw.window import window
@@ -108,24 +107,23 @@ class ConvolutionCircuit(StreamingCircuit):
 
     def foldings(self) -> Iterable[Folding]:
         """Every split of outputs and inputs that no smaller one equals, with enough results to keep up."""
-        for packed in (False, True) if self._cost.can_pack else (False,):
-            for pair in worthwhile(self._pairs(packed=packed)):
+        for kind in self._cost.kinds:
+            for pair in worthwhile(self._pairs(kind)):
                 parallel = self._parallel(pair.pe)
                 unit = results_unit(pair.pe // parallel, parallel, self._group_outputs, self.groups)
                 for results in worthwhile_results(pair.pe, -(-self._depth // pair.simd), unit):
-                    yield Folding(pair.pe, pair.simd, results, packed=packed)
-                    yield Folding(pair.pe, pair.simd, results, rescale_in_logic=True, packed=packed)
+                    yield from self._cost.foldings(kind, pair.pe, pair.simd, results)
 
-    def _pairs(self, *, packed: bool) -> Iterator[Pair]:
+    def _pairs(self, kind: ProductKind) -> Iterator[Pair]:
         outputs, simds = self._group_outputs, useful_parts(self._depth)
         sides = [(pe, 1) for pe in useful_parts(outputs)]
         if self._group_channels == 1:
             sides += [(outputs, part) for part in range(2, self.groups + 1) if self.groups % part == 0]
         for pe, parallel in sides:
-            if packed and pe < 2:
+            if kind.packed and pe < 2:
                 continue
             for simd in simds:
-                multipliers = packed_multipliers(pe * parallel, simd, parallel) if packed else pe * parallel * simd
+                multipliers = kind.multipliers(pe * parallel, simd, parallel)
                 if multipliers <= MOST_MULTIPLIERS:
                     yield Pair(pe * parallel, simd, self._feed(pe * parallel, simd).cycles, multipliers)
 
@@ -295,7 +293,7 @@ class ConvolutionCircuit(StreamingCircuit):
 
     def _shape(self, folding: Folding) -> DenseShape:
         parallel = self._parallel(folding.pe)
-        return DenseShape(
+        shape = DenseShape(
             self._depth,
             self._group_outputs,
             self._pixels,
@@ -309,6 +307,7 @@ class ConvolutionCircuit(StreamingCircuit):
             parallel=parallel,
             replayed=self._feed(folding.pe, folding.simd).replayed,
         )
+        return self._cost.shape(shape, folding)
 
     def _parallel(self, pe: int) -> int:
         """Groups side by side."""

@@ -19,7 +19,6 @@ from bitloom.circuits.schedule import Schedule
 from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, accumulator_facts
 from bitloom.errors import GraphError
 from bitloom.hw.dense import DenseShape, dense
-from bitloom.hw.packed_products import packed_multipliers
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
@@ -144,23 +143,17 @@ class DenseCircuit(StreamingCircuit):
     def foldings(self) -> Iterable[Folding]:
         """Every split of outputs and inputs that no smaller one equals, with enough results to keep up."""
         outputs, depth = self.terms.outputs, self.terms.depth
-        for packed in (False, True) if self._cost.can_pack else (False,):
+        for kind in self._cost.kinds:
             pairs = (
-                Pair(
-                    pe,
-                    simd,
-                    -(-outputs // pe) * -(-depth // simd),
-                    packed_multipliers(pe, simd) if packed else pe * simd,
-                )
+                Pair(pe, simd, -(-outputs // pe) * -(-depth // simd), kind.multipliers(pe, simd))
                 for pe in useful_parts(outputs)
                 for simd in useful_parts(depth)
-                if pe > packed
+                if pe > kind.packed
             )
             for pair in worthwhile(pairs):
                 unit = results_unit(pair.pe, 1, outputs, 1)
                 for results in worthwhile_results(pair.pe, -(-depth // pair.simd), unit):
-                    yield Folding(pair.pe, pair.simd, results, packed=packed)
-                    yield Folding(pair.pe, pair.simd, results, rescale_in_logic=True, packed=packed)
+                    yield from self._cost.foldings(kind, pair.pe, pair.simd, results)
 
     def estimate(self, folding: Folding) -> Estimate:
         """See `DenseCost.estimate`."""
@@ -192,7 +185,7 @@ class DenseCircuit(StreamingCircuit):
     def _shape(self, folding: Folding) -> DenseShape:
         terms = self.terms
         rows = terms.operands[0].type.size // terms.depth
-        return folded_shape(DenseShape(terms.depth, terms.outputs, rows, 1, 1, 1), folding)
+        return self._cost.shape(folded_shape(DenseShape(terms.depth, terms.outputs, rows, 1, 1, 1), folding), folding)
 
     @cached_property
     def _cost(self) -> DenseCost:

@@ -37,6 +37,7 @@ class Folding:
         results: outputs finished together: the lanes of the output stream.
         rescale_in_logic: whether rescaling multiplies by adders instead of multiplier slices.
         packed: whether two outputs' products share a multiplier slice.
+        products_in_logic: whether products are made of look-up tables instead of multiplier slices.
         fabric: of the chip; the planner sets it.
     """
 
@@ -45,6 +46,7 @@ class Folding:
     results: int = 1
     rescale_in_logic: bool = False
     packed: bool = False
+    products_in_logic: bool = False
     fabric: Fabric = XC7
 
 

@@ -24,7 +24,8 @@ ports                       per stream: ``name``, ``direction``, ``tensor``, ``s
                             ``zero_point`` (null if the tensor has none), ``lanes`` (elements per beat),
                             ``container_bits`` (of one element in tdata), ``beats`` (per tensor)
 layers                      per circuit, in order: ``name``, ``operator``, ``macs``, ``folding`` (``pe``, ``simd``,
-                            ``results``, ``rescale_in_logic``, ``packed``), ``cycles`` (per inference), ``schedule``
+                            ``results``, ``rescale_in_logic``, ``packed``,
+                            ``products_in_logic``), ``cycles`` (per inference), ``schedule``
                             (cycles of the ``first`` and ``last`` beat of its result, from the first input beat on,
                             planned), ``multipliers`` (of the array), ``other_multipliers`` (rescale, softmax),
                             ``utilisation``, ``memory_bits``, ``ram_blocks`` (of 18 kbit) and ``logic`` (look-up
