@@ -15,6 +15,7 @@ from bitloom.frontends.onnx_context import Context
 from bitloom.frontends.onnx_file import OnnxEnd, OnnxFile, OnnxNode, read_onnx_file
 from bitloom.frontends.onnx_nodes import HANDLERS, QUANTIZED
 from bitloom.frontends.onnx_values import ELEMENTS, Bounds, Computed, Constant, Dequantized, Meaning, Scale, Tensor
+from bitloom.frontends.qonnx import import_qonnx
 from bitloom.ir import FLOAT32, Graph, TensorType, Value
 from bitloom.ops.dequantize import Dequantize
 from bitloom.ops.quantize_linear import QuantizeLinear
@@ -35,7 +36,8 @@ def load_onnx(content: bytes, name: str, where: str | None = None) -> Model:
     """
     place = where or name
     try:
-        return _Import(read_onnx_file(content, place), name, place).model(content)
+        file = read_onnx_file(content, place)
+        return import_qonnx(file, content, name, place) if file.is_qonnx else _Import(file, name, place).model(content)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Corrupt files parse, too: as names that are no text, types that do not exist, shapes of nothing.
         raise ModelFormatError(f"makes no sense: {error}", where=place) from error
