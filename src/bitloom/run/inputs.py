@@ -134,7 +134,7 @@ def dataset_samples(
     if count is not None and count < 1:
         raise UsageError(f"{count} samples of {name} were asked for", remedy="ask for at least 1")
     tensor = graph.type(graph.inputs[0])
-    dataset = _fitting(name, tensor, f"input '{graph.inputs[0]}'", folder)
+    dataset = fitting_dataset(name, tensor, f"input '{graph.inputs[0]}'", folder)
     available = len(dataset.test_y)
     if not 0 <= start < available:
         raise UsageError(
@@ -160,8 +160,19 @@ def _to_element(real: npt.NDArray[np.float32], tensor: TensorType) -> Array:
     return quantize_inputs(real, quantization.scale, quantization.zero_point, tensor.element)
 
 
-def _fitting(name: str, tensor: TensorType, where: str, folder: str | Path | None) -> Dataset:
-    """The data set with as many features as the input has elements."""
+def fitting_dataset(name: str, tensor: TensorType, where: str, folder: str | Path | None) -> Dataset:
+    """The data set with as many features as an input has elements, images shrunk to fit.
+
+    Args:
+        name: one of `bitloom.data.DATASETS`.
+        tensor: the input's type.
+        where: the input, for messages.
+        folder: of the MNIST files.
+
+    Raises:
+        InputError: it cannot be made to fit.
+        DataError: there is no such data set, or it cannot be found or fetched.
+    """
     if name != "mnist":
         dataset = load_dataset(name)
         if dataset.features == tensor.size:
