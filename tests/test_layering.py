@@ -42,7 +42,7 @@ ASIDE: dict[str, tuple[frozenset[str], str]] = {
     ),
 }
 # Who may import what stands aside.
-USERS_OF_ASIDE = frozenset({"run", "sequential", "report", "cli"})
+USERS_OF_ASIDE = frozenset({"run", "quantize", "sequential", "report", "cli"})
 # The facade and the entry point, which may import everything.
 TOP = frozenset({"__init__", "__main__"})
 
