@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,11 @@ from bitloom.errors import UnsupportedError
 from bitloom.frontends.model import TensorView
 from bitloom.frontends.onnx_values import CHANNELS_LAST, Bounds, Dequantized, Scale, Tensor
 from bitloom.ir import Node, Operator, Quantization, TensorType, Value
+from bitloom.ops.concatenation import Concatenation
 from bitloom.ops.lookup import Lookup
 from bitloom.ops.reshape import Reshape
 from bitloom.ops.shared.requantize import Requantize
+from bitloom.ops.strided_slice import StridedSlice
 from bitloom.ops.transpose import Transpose
 
 Array = npt.NDArray[Any]
@@ -116,6 +118,32 @@ class GraphBuilder:
         shape = tuple(tensor.shape[axis] for axis in permutation)
         inverse = np.argsort(permutation).tolist()
         return Tensor(tensor.value, shape, shape, tuple(inverse[axis] for axis in tensor.order))
+
+    def sliced(self, tensor: Tensor, parts: Mapping[int, range], name: str) -> Tensor:
+        """Some indices along some of ONNX's axes.
+
+        Raises:
+            UnsupportedError: no element is left.
+        """
+        lying = self.permuted(tensor)
+        chosen = [parts.get(axis, range(lying.shape[axis])) for axis in lying.order]
+        size = tuple(len(part) for part in chosen)
+        if min(size, default=1) < 1:
+            raise UnsupportedError("makes a tensor without elements", where=self.where)
+        shape = tuple(len(parts[axis]) if axis in parts else length for axis, length in enumerate(lying.shape))
+        if shape == lying.shape and all(part.step == 1 for part in chosen):
+            return lying
+        operator = StridedSlice(tuple(part.start for part in chosen), size, tuple(part.step for part in chosen), size)
+        return Tensor(self.like(operator, lying.value, name), shape, shape, lying.order)
+
+    def concatenated(self, tensors: Sequence[Tensor], axis: int, name: str, made: Scale | None = None) -> Tensor:
+        """One after the other along one of ONNX's axes."""
+        order = tensors[0].order if tensors[0].permuted else tuple(range(len(tensors[0].shape)))
+        arranged = [self.arranged(tensor, order) for tensor in tensors]
+        operator = Concatenation(order.index(axis % len(order)))
+        value = self.node(operator, [tensor.value for tensor in arranged], name, made)
+        shape = tuple(np.array(value.type.shape)[np.argsort(order)].tolist())
+        return Tensor(value, shape, shape, order)
 
     def table(self, given: Dequantized, made: Scale, name: str) -> Tensor:
         """Functions of each integer alone, or another scale: a table, filled as the format says."""

@@ -8,6 +8,7 @@ others) are defined by ONNX Runtime as an integer sum times a binary32 multiplie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -217,6 +218,8 @@ def matrix_product(linear: Linear, bias: Constant | None) -> Computed:
     """Rows times a constant matrix (K, N), or (N, K) where its outputs lie along axis 0."""
     builder, x = linear.builder, linear.x.tensor
     weights = linear.integers
+    if weights.ndim > 2:
+        return _products(linear)
     if weights.ndim != 2:
         raise UnsupportedError(f"multiplies by a constant of shape {list(weights.shape)}", where=builder.where)
     rows = weights if linear.output_axis == 0 else weights.T
@@ -253,6 +256,33 @@ def matrix_product(linear: Linear, bias: Constant | None) -> Computed:
         return matrix_product(found, _scaled_bias(bias, given)) if found else None
 
     return _room(Computed(make), linear, bias, with_bias, scaled)
+
+
+def _products(linear: Linear) -> Computed:
+    """Products with as many constant matrices (K, N) as the tensor has matrices (M, K), one after the other."""
+    builder, x, weights = linear.builder, linear.x.tensor, linear.integers
+    leading = x.shape[:-2]
+    if weights.shape[:-2] != leading or linear.weights.axis is not None or linear.output_axis != 1:
+        raise UnsupportedError(
+            f"multiplies a tensor of shape {list(x.shape)} by constants of shape {list(weights.shape)}",
+            where=builder.where,
+            remedy="use one matrix, or one of one scale for each matrix of the tensor",
+        )
+    count, matrices = math.prod(leading), weights.reshape(-1, *weights.shape[-2:])
+
+    def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
+        flat = builder.reshaped(x, (count, *x.shape[-2:]), f"{name}_flat")
+        parts = []
+        for index, matrix in enumerate(matrices):
+            part = builder.sliced(flat, {0: range(index, index + 1)}, f"{name}_{index}_operand")
+            part = builder.reshaped(part, x.shape[-2:], f"{name}_{index}_matrix")
+            given = replace(linear, x=replace(linear.x, tensor=part), weights=replace(linear.weights, integers=matrix))
+            product = matrix_product(given, None).make(made, bounds, f"{name}_{index}")
+            parts.append(builder.reshaped(product, (1, *product.shape), f"{name}_{index}_part"))
+        joined = builder.concatenated(parts, 0, f"{name}_parts", made)
+        return builder.reshaped(joined, (*leading, *joined.shape[1:]), name)
+
+    return Computed(make)
 
 
 def softmax(builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any]) -> Computed:

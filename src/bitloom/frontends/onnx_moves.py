@@ -21,7 +21,6 @@ from bitloom.ops.gather import Gather
 from bitloom.ops.pad import Pad
 from bitloom.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from bitloom.ops.space_to_depth import SpaceToDepth
-from bitloom.ops.strided_slice import StridedSlice
 
 Move = Callable[[Context, Tensor, str], Tensor]
 
@@ -120,20 +119,6 @@ def _identity(context: Context, tensor: Tensor, name: str) -> Tensor:  # noqa: A
     return tensor
 
 
-def _sliced(builder: GraphBuilder, tensor: Tensor, parts: Mapping[int, range], name: str) -> Tensor:
-    """Some indices along some axes."""
-    lying = builder.permuted(tensor)
-    chosen = [parts.get(axis, range(lying.shape[axis])) for axis in lying.order]
-    if min(len(part) for part in chosen) < 1:
-        raise UnsupportedError("makes a tensor without elements")
-    size = tuple(len(part) for part in chosen)
-    operator = StridedSlice(tuple(part.start for part in chosen), size, tuple(part.step for part in chosen), size)
-    shape = tuple(len(parts[axis]) if axis in parts else length for axis, length in enumerate(lying.shape))
-    if shape == lying.shape and all(part.step == 1 for part in chosen):
-        return lying
-    return Tensor(builder.like(operator, lying.value, name), shape, shape, lying.order)
-
-
 def _slice(context: Context, tensor: Tensor, name: str) -> Tensor:
     rank = len(tensor.shape)
     starts, ends = ([int(index) for index in context.array(operand).reshape(-1)] for operand in (1, 2))
@@ -145,7 +130,7 @@ def _slice(context: Context, tensor: Tensor, name: str) -> Tensor:
         axis: range(*slice(start, end, step).indices(tensor.shape[axis]))
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
     }
-    return _sliced(context.builder, tensor, parts, name)
+    return context.builder.sliced(tensor, parts, name)
 
 
 def split(context: Context) -> tuple[Meaning, ...]:
@@ -163,7 +148,7 @@ def split(context: Context) -> tuple[Meaning, ...]:
             if len(sizes) != parts or sum(sizes) != length or min(sizes) < 1:
                 raise UnsupportedError(f"splits {length} elements into {sizes}")
             start = sum(sizes[:index])
-            return _sliced(context.builder, tensor, {axis: range(start, start + sizes[index])}, name)
+            return context.builder.sliced(tensor, {axis: range(start, start + sizes[index])}, name)
 
         if isinstance(context.operand(0), Constant):
             raise UnsupportedError("splits a constant", remedy="fold constants first (onnxsim)")

@@ -223,9 +223,7 @@ def _concat(context: Context) -> Meaning:
         return folded(context)
     axis = int(context.attributes["axis"])
     if all(isinstance(context.operand(index), Tensor) for index in indices):
-        return onnx_pairs.concatenated(
-            context.builder, [context.integers(index) for index in indices], axis, context.name
-        )
+        return context.builder.concatenated([context.integers(index) for index in indices], axis, context.name)
     return onnx_pairs.concatenation(context.builder, [context.reals(index) for index in indices], axis)
 
 

@@ -27,7 +27,6 @@ from bitloom.frontends.onnx_values import (
 )
 from bitloom.ir import TensorType, Value
 from bitloom.ops.add import Add
-from bitloom.ops.concatenation import Concatenation
 from bitloom.ops.mul import Mul
 from bitloom.ops.shared.elementwise import PairOperator
 from bitloom.ops.shared.sums import SumOperator
@@ -192,7 +191,7 @@ def concatenation(builder: GraphBuilder, parts: Sequence[Dequantized], axis: int
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
         tensors = [builder.table(part, made, f"{name}_part{index}") for index, part in enumerate(parts)]
-        return builder.clamped(concatenated(builder, tensors, axis, name, made), made, bounds, name)
+        return builder.clamped(builder.concatenated(tensors, axis, name, made), made, bounds, name)
 
     return Computed(make)
 
@@ -200,10 +199,5 @@ def concatenation(builder: GraphBuilder, parts: Sequence[Dequantized], axis: int
 def concatenated(
     builder: GraphBuilder, tensors: Sequence[Tensor], axis: int, name: str, made: Scale | None = None
 ) -> Tensor:
-    """Integers one after the other."""
-    order = tensors[0].order if tensors[0].permuted else tuple(range(len(tensors[0].shape)))
-    arranged = [builder.arranged(tensor, order) for tensor in tensors]
-    place = order.index(axis % len(order))
-    value = builder.node(Concatenation(place), [tensor.value for tensor in arranged], name, made)
-    shape = tuple(np.array(value.type.shape)[np.argsort(order)].tolist())
-    return Tensor(value, shape, shape, order)
+    """Integers of one scale one after the other."""
+    return builder.concatenated(tensors, axis, name, made)
