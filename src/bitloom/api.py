@@ -150,8 +150,8 @@ def run(
         model: to compute.
         inputs: an array, or one per input name, of shape (n, *shape) for n inferences; where ``shape[0]`` is 1 also
             (n, *shape[1:]); or (n, size). Integers within the input's type, floats for float32 inputs only.
-        executor: ``litert``, ``onnxruntime``, ``numpy``, ``pyrtl`` (the circuit simulated) or ``verilog``
-            (its Verilog simulated).
+        executor: ``litert``, ``onnxruntime``, ``onnx-reference``, ``numpy``, ``pyrtl`` (the circuit
+            simulated) or ``verilog`` (its Verilog simulated).
         **options: see `Options`.
 
     Returns:

@@ -34,13 +34,13 @@ def two_inputs_graph() -> Graph:
 
 
 def test_names_are_those_promised() -> None:
-    assert list(EXECUTORS) == ["litert", "onnxruntime", "numpy", "pyrtl", "verilog"]
+    assert list(EXECUTORS) == ["litert", "onnxruntime", "onnx-reference", "numpy", "pyrtl", "verilog"]
     for name in ("litert", "numpy"):
         assert create_executor(name, Model(DENSE, "dense")).name == name
 
 
 def test_an_unknown_executor_is_told_with_the_known() -> None:
-    with pytest.raises(UsageError, match="'tensorflow'; choose one of litert, onnxruntime, numpy, pyrtl, verilog"):
+    with pytest.raises(UsageError, match="'tensorflow'; choose one of litert, onnxruntime, onnx-reference, numpy, pyrtl, verilog"):
         create_executor("tensorflow", Model(DENSE, "dense"))
 
 

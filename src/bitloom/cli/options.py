@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bitloom.plan import Bus, Target
     from bitloom.run.executor import ExecutorOptions
 
-EXECUTOR_NAMES = ("litert", "onnxruntime", "numpy", "pyrtl", "verilog")
+EXECUTOR_NAMES = ("litert", "onnxruntime", "onnx-reference", "numpy", "pyrtl", "verilog")
 """As `bitloom.run.EXECUTORS`, which is slow to import; a test compares the two."""
 
 

@@ -19,7 +19,7 @@ NAME = "verify"
 HELP = "run several executors on the same inputs and compare every tensor by equality"
 
 _EPILOG = """\
-The judge is litert where it takes part, else onnxruntime, else numpy.
+The judge is litert where it takes part, else onnxruntime, else onnx-reference, else numpy.
 Exit status 1 if any element of any tensor differs.
 
 examples:

@@ -35,10 +35,12 @@ class OnnxSource:
     Attributes:
         content: its bytes.
         views: for each value of the graph that is a tensor of the file, which, and how.
+        judge: the executor that says what the file means.
     """
 
     content: bytes = field(repr=False)
     views: Mapping[str, TensorView] = field(repr=False)
+    judge: str = "onnxruntime"
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class _Import:
         except BitloomError as error:
             raise ModelFormatError(error.what, where=f"{self.where}: {error.where or ''}") from error
         views = {key: view for key, view in builder.views.items() if key not in inputs}
-        return Model(graph, self.name, onnx=OnnxSource(content, MappingProxyType(views)))
+        return Model(graph, self.name, onnx=OnnxSource(content, MappingProxyType(views), "onnx-reference"))
 
     def input(self, end: OnnxEnd) -> Meaning:
         """An input: integers as they are, reals that the first quantizer makes integers."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.errors import UnsupportedError
-from bitloom.frontends.onnx_pairs import concatenated
 from bitloom.frontends.onnx_values import Tensor
 from bitloom.frontends.qonnx_context import QonnxContext
 from bitloom.frontends.qonnx_layers import as_integers, one_scale
@@ -81,7 +80,7 @@ def concatenation(context: QonnxContext) -> Meaning:
     if any(part.tensor.value.type.integer != element for part in parts):
         element = IntType.holding(low, high)
     tensors = [_widened(context, part, element, f"{context.name}_part{index}") for index, part in enumerate(parts)]
-    tensor = concatenated(context.builder, tensors, axis, context.name)
+    tensor = context.builder.concatenated(tensors, axis, context.name)
     if any(part.axis not in (None, axis) for part in parts):
         raise UnsupportedError("joins tensors whose channels run along another axis")
     counts = [part.tensor.shape[axis] for part in parts]

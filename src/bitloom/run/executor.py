@@ -22,6 +22,7 @@ EXECUTORS: Mapping[str, str] = MappingProxyType(
     {
         "litert": "bitloom.run.litert:LitertExecutor",
         "onnxruntime": "bitloom.run.onnxruntime:OnnxruntimeExecutor",
+        "onnx-reference": "bitloom.run.onnx_reference:OnnxReferenceExecutor",
         "numpy": "bitloom.run.numpy_executor:NumpyExecutor",
         "pyrtl": "bitloom.run.pyrtl_executor:PyrtlExecutor",
         "verilog": "bitloom.run.verilog:VerilogExecutor",
@@ -86,7 +87,8 @@ def default_executors(model: Model) -> tuple[str, ...]:
     PyRTL's simulation of a network of `MOST_MACS_IN_PYRTL` takes seconds an inference; Verilator's runs the same
     circuit a hundred times as fast.
     """
-    left_out = {"litert" if model.onnx is not None else "onnxruntime"}
+    judges = {"litert", "onnxruntime", "onnx-reference"}
+    left_out = judges - {model.onnx.judge if model.onnx is not None else "litert"}
     if model.graph.macs > MOST_MACS_IN_PYRTL:
         left_out.add("pyrtl")
     return tuple(name for name in EXECUTORS if name not in left_out)
@@ -202,4 +204,4 @@ def _consumer_results(graph: Graph, name: str) -> Iterable[TensorType]:
 
 def _float_limit(made: TensorType) -> float:
     """Below this, a float divided by the scale stays well inside int32, which the reference kernel converts it to."""
-    return made.quantization.scale * 2.0**30 if made.quantization else np.inf
+    return min(made.quantization.scales) * 2.0**30 if made.quantization else np.inf

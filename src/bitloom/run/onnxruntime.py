@@ -40,6 +40,12 @@ class OnnxruntimeExecutor:
                 where=f"'{model.name}'",
                 remedy="choose litert or numpy",
             )
+        if model.onnx.judge != self.name:
+            raise UsageError(
+                "onnxruntime does not know the quantizers of QONNX files",
+                where=f"'{model.name}'",
+                remedy=f"choose {model.onnx.judge}",
+            )
         self.graph = model.graph
         self.views = {name: view for name, view in model.onnx.views.items() if name in self.graph.computed}
         onnx, runtime = _import("onnx"), _import("onnxruntime")

@@ -18,7 +18,7 @@ from bitloom.run.executor import EXECUTORS, ExecutorOptions, create_executor, de
 from bitloom.run.inputs import arrange_inputs
 from bitloom.run.result import Cycles, RunResult
 
-JUDGES = ("litert", "onnxruntime", "numpy")
+JUDGES = ("litert", "onnxruntime", "onnx-reference", "numpy")
 """The executors that others are compared with, where they take part: the first of these, else the first given."""
 
 Progress = Callable[[str, int, int], None]
