@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 import bitloom.ops  # noqa: F401 - registers the operators that spelled nodes are lowered by
+from bitloom.arith import IntType
 from bitloom.errors import BitloomError, UnsupportedError
 from bitloom.export.flatbuffer import ABSENT, OperatorSpec, TensorSpec, write_model
 from bitloom.ir import FloatType, Graph, Node, SourceNode, TensorType, Value
 from bitloom.ir.operator import spelled
 
+_BYTE = 8
 _INTEGER_BITS = (2, 4, 8, 16, 32, 64)
 _ELEMENTS = (
     "float32",
@@ -25,6 +27,8 @@ _ELEMENTS = (
 def graph_to_tflite(graph: Graph) -> bytes:
     """Write a graph as a TFLite model; reading it back gives an equal graph (nodes are named anew).
 
+    Weights of widths that the kernels lack, such as 3 bits, are stored in the next wider type that they have.
+
     Args:
         graph: whose scales are binary32 numbers, as the format stores them.
 
@@ -32,6 +36,7 @@ def graph_to_tflite(graph: Graph) -> bytes:
         UnsupportedError: an operator, a parameter or an element type that TFLite cannot say. Every node is lowered
             again and compared, so that a file never means something else than the graph.
     """
+    graph = _with_stored_constants(graph)
     tensors = _Tensors([_tensor(value, value.name) for value in graph.values])
     index = {value.name: position for position, value in enumerate(graph.values)}
     operators = []
@@ -71,6 +76,45 @@ class _Tensors:
             name += "_"
         self.specs.append(_tensor(value, name))
         return len(self.specs) - 1
+
+
+def _with_stored_constants(graph: Graph) -> Graph:
+    """The graph with narrow weights widened, where kernels do not take them as they are."""
+    changes: dict[str, Value] = {}
+    for node in graph.nodes:
+        operands = graph.operands(node)
+        wider = [_widened(value) for value in operands]
+        if wider == list(operands) or (not _unknown_widths(operands) and _is_spelled(graph, node)):
+            continue
+        try:
+            fits = node.operator.infer(wider) == node.operator.infer(operands)
+        except BitloomError:
+            continue
+        if fits:
+            changes.update({value.name: value for value in wider if value.is_constant})
+    if not changes:
+        return graph
+    return replace(graph, values=tuple(changes.get(value.name, value) for value in graph.values))
+
+
+def _widened(value: Value) -> Value:
+    """A constant of less than 8 bits as one of 8."""
+    element = value.type.element
+    if not value.is_constant or not isinstance(element, IntType) or element.bits >= _BYTE:
+        return value
+    return Value(value.name, replace(value.type, element=IntType(_BYTE, element.signed)), value.data)
+
+
+def _unknown_widths(operands: Sequence[Value]) -> bool:
+    return any(value.is_constant and str(value.type.element) not in _ELEMENTS for value in operands)
+
+
+def _is_spelled(graph: Graph, node: Node) -> bool:
+    try:
+        _spelled(graph, node)
+    except BitloomError:
+        return False
+    return True
 
 
 def _spelled(graph: Graph, node: Node) -> SourceNode:
