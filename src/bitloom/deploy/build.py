@@ -22,7 +22,7 @@ from bitloom.ir.operator import Array
 from bitloom.passes import split_float_edges
 from bitloom.plan import Bus, Target, make_plan
 from bitloom.report import design_report, report_page
-from bitloom.run import Cycles, ExecutorOptions, create_executor
+from bitloom.run import Cycles, ExecutorOptions
 from bitloom.run.inputs import arrange_inputs, random_inputs
 from bitloom.run.pyrtl_executor import PyrtlExecutor
 
@@ -107,8 +107,7 @@ def build(
     cycles = None
     if plan.interval * plan.logic <= _MOST_MEASURED_WORK:
         say("measuring cycles")
-        executor = create_executor("pyrtl", model, ExecutorOptions(target=goal, bus=bus))
-        assert isinstance(executor, PyrtlExecutor)
+        executor = PyrtlExecutor(model, ExecutorOptions(), plan)
         circuit, cycles = executor.circuit, _measure(executor, arrays, tensors)
     else:
         circuit = design(plan)

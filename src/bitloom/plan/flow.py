@@ -100,10 +100,15 @@ def timeline(plan: Plan) -> tuple[Span, ...]:
     return tuple(Span(step.node.name, int(step.result.times[0]), int(step.result.times[-1])) for step in steps)
 
 
-def planned_latency(plan: Plan) -> int:
-    """Cycles from the first input beat to the last output beat, without stalls, about."""
+def planned_latency(plan: Plan, spans: tuple[Span, ...]) -> int:
+    """Cycles from the first input beat to the last output beat, without stalls, about.
+
+    Args:
+        plan: of the design.
+        spans: its `timeline`.
+    """
     last_input = max(port.type.beats for port in plan.inputs)
-    return max([last_input, *(span.last for span in timeline(plan))]) + _PORT_REGISTERS
+    return max([last_input, *(span.last for span in spans)]) + _PORT_REGISTERS
 
 
 def trace(graph: Graph, inputs: tuple[Port, ...], nodes: tuple[NodePlan, ...], interval: int) -> tuple[Step, ...]:

@@ -47,7 +47,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bitloom.circuits.streaming import StreamingOperator
 from bitloom.design import Circuit
 from bitloom.ir import Graph
 from bitloom.plan import NodePlan, Plan, Port, Target
@@ -66,6 +65,7 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> di
         cycles: what was measured while simulating it, the interval included; None if it was not simulated.
     """
     plan = circuit.plan
+    spans = timeline(plan)
     interval = (cycles and cycles.interval) or plan.interval
     what, held = plan.bottleneck
     array = sum(planned.estimate.multipliers for planned in plan.nodes)
@@ -77,16 +77,14 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> di
         "bus": plan.bus.value,
         "target": {"interval": target.interval, "dsp": target.dsp, "board": target.chip.name},
         "macs": plan.graph.macs,
-        "latency_cycles": cycles.latency if cycles else planned_latency(plan),
+        "latency_cycles": cycles.latency if cycles else planned_latency(plan, spans),
         "interval_cycles": interval,
         "measured": cycles is not None,
         "planned_interval_cycles": plan.interval,
         "bottleneck": {"what": what, "cycles": held, "bound": plan.bound},
         "network": _network(plan.graph),
         "ports": [*_ports(plan.graph, "input", plan.inputs), *_ports(plan.graph, "output", plan.outputs)],
-        "layers": [
-            _layer(plan, planned, span, interval) for planned, span in zip(plan.nodes, timeline(plan), strict=True)
-        ],
+        "layers": [_layer(plan, planned, span, interval) for planned, span in zip(plan.nodes, spans, strict=True)],
         "branches": [
             {
                 "node": branch.node,
@@ -149,7 +147,6 @@ def _layer(plan: Plan, planned: NodePlan, span: Span, interval: int) -> dict[str
     node, estimate = planned.node, planned.estimate
     operands = plan.graph.operands(node)
     macs = node.operator.cost(operands).macs
-    assert isinstance(node.operator, StreamingOperator), "only these are planned"
     return {
         "name": node.name,
         "operator": node.operator.name,
@@ -163,7 +160,7 @@ def _layer(plan: Plan, planned: NodePlan, span: Span, interval: int) -> dict[str
         "memory_bits": estimate.memory_bits,
         "ram_blocks": estimate.ram_blocks,
         "logic": estimate.logic,
-        "facts": dict(node.operator.circuit(operands, plan.graph.results(node)).facts()),
+        "facts": dict(planned.circuit.facts()),
         "notes": list(node.operator.notes(operands)),
     }
 

@@ -16,7 +16,7 @@ from bitloom.hw.stream import StreamType
 from bitloom.ir import Graph
 from bitloom.ir.operator import Array
 from bitloom.passes import split_float_edges
-from bitloom.plan import Port, make_plan
+from bitloom.plan import Plan, Port, make_plan
 from bitloom.run.executor import ExecutorOptions, check_inputs
 from bitloom.run.result import Cycles, RunResult
 
@@ -56,12 +56,13 @@ class CircuitExecutor(ABC):
 
     name: str
 
-    def __init__(self, model: Model, options: ExecutorOptions) -> None:
+    def __init__(self, model: Model, options: ExecutorOptions, plan: Plan | None = None) -> None:
+        """Plan the circuit of a model, unless that has been done, and design it."""
         start = time.perf_counter()
         self.graph: Graph = model.graph
         self.options = options
         self.split = split_float_edges(model.graph)
-        self.circuit: Circuit = design(make_plan(self.split.core, options.target, options.bus))
+        self.circuit: Circuit = design(plan or make_plan(self.split.core, options.target, options.bus))
         self.prepare()
         self.setup_seconds = time.perf_counter() - start
 
