@@ -135,7 +135,7 @@ def logic_products(
             else:
                 terms += _fixed_terms(int(weights[0, index, lane]), operand, len(weights), element)
         excess.append(sum((term.excess << term.exponent for term in terms), np.zeros(len(weights), np.int64)))
-        total = _tree(f"{name}_pe{index}", terms, levels)
+        total = _tree(f"{name}_pe{index}", terms or [_nothing(len(weights))], levels)
         largest.append(total.largest << total.exponent)
         sums.append(_aligned(total))
     latency = operand_latency(fabric.product_registers) + levels
@@ -144,7 +144,15 @@ def logic_products(
 
 def _unsigned(activation: WireVector) -> WireVector:
     """``x + 2**(bits - 1)``: the top bit turned over."""
-    return concat(~activation[-1], activation[:-1]) if len(activation) > 1 else ~activation
+    return activation ^ Const(1 << (activation.bitwidth - 1), activation.bitwidth)
+
+
+def _inverted(value: WireVector) -> WireVector:
+    """``2**bits - 1 - u``.
+
+    Not as ``~u``: PyRTL 1.0.3 writes that into the expression that uses it, where Verilog extends u before it inverts.
+    """
+    return value ^ Const((1 << value.bitwidth) - 1, value.bitwidth)
 
 
 def _stored(
@@ -199,8 +207,12 @@ def _chosen_terms(
 def _fixed_terms(weight: int, operand: WireVector, words: int, element: IntType) -> Iterator[_Term]:
     """The product by a weight that never changes: wires."""
     for exponent, sign in fixed_digits(weight):
-        wire = operand if sign > 0 else ~operand
+        wire = operand if sign > 0 else _inverted(operand)
         yield _term(wire, exponent, operand.bitwidth, np.full(words, sign, np.int64), element)
+
+
+def _nothing(words: int) -> _Term:
+    return _Term(Const(0, 1), 0, 0, np.zeros(words, np.int64), np.zeros(words, np.int64))
 
 
 def _term(wire: WireVector, exponent: int, inputs: int, values: Int64Array, element: IntType) -> _Term:
@@ -221,7 +233,7 @@ def _chosen(selectors: Sequence[WireVector], values: Sequence[int], operand: Wir
         value = values[0]
         if not value:
             return Const(0, bits)
-        taken = operand if value > 0 else ~operand
+        taken = operand if value > 0 else _inverted(operand)
         places = abs(value).bit_length() - 1
         shifted = concat(taken, Const(0, places)) if places else taken
         return shifted.zero_extended(bits)
@@ -236,12 +248,9 @@ def _chosen(selectors: Sequence[WireVector], values: Sequence[int], operand: Wir
 
 def _tree(name: str, terms: Sequence[_Term], levels: int) -> _Term:
     """Add terms, those of one exponent first; a register after each level."""
-    nodes = sorted(terms, key=lambda term: term.exponent) or [
-        _Term(Const(0, 1), 0, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
-    ]
+    nodes = sorted(terms, key=lambda term: term.exponent)
     for level in range(levels):
-        taken = [nodes[place] for place in range(len(nodes))]
-        nodes = []
+        taken, nodes = nodes, []
         while taken:
             count = _together(taken)
             group, taken = taken[:count], taken[count:]
