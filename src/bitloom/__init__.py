@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from bitloom.deploy import synthesize as synthesize
     from bitloom.frontends import Model as Model
     from bitloom.frontends import define as define
+    from bitloom.frontends.keras import from_keras as from_keras
+    from bitloom.frontends.torch import from_torch as from_torch
     from bitloom.ir import Graph as Graph
     from bitloom.ir import print_graph as print_graph
     from bitloom.plan import Bus as Bus
@@ -58,6 +60,8 @@ _PUBLIC = {
     "build": "bitloom.api",
     "dataset_samples": "bitloom.api",
     "define": "bitloom.frontends",
+    "from_keras": "bitloom.frontends.keras",
+    "from_torch": "bitloom.frontends.torch",
     "load": "bitloom.api",
     "load_dataset": "bitloom.data",
     "load_float": "bitloom.api",

@@ -22,8 +22,15 @@ from bitloom.frontends.tflite import is_tflite, load_tflite
 from bitloom.ir.float_graph import FloatGraph
 
 __all__ = [
-    *("Model", "define", "load", "load_float", "load_float_onnx", "load_float_tflite"),
-    *("load_graph_text", "load_onnx", "load_tflite"),
+    "Model",
+    "define",
+    "load",
+    "load_float",
+    "load_float_onnx",
+    "load_float_tflite",
+    "load_graph_text",
+    "load_onnx",
+    "load_tflite",
 ]
 
 _Loaded = TypeVar("_Loaded")

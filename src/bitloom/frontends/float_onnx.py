@@ -66,6 +66,7 @@ HANDLERS: Mapping[str, Handler] = {
 }
 """For each operator what makes its meaning."""
 
+_CONTROL_FLOW = ("If", "Loop", "Scan")
 _STATISTICS = "train with BatchNormalization, whose statistics are constants"
 _REMEDIES = {
     **dict.fromkeys(
@@ -74,7 +75,7 @@ _REMEDIES = {
     **dict.fromkeys(("MeanVarianceNormalization", "LpNormalization"), _STATISTICS),
     **dict.fromkeys(("Elu", "Selu", "Celu", "Softplus", "Mish", "ThresholdedRelu"), "use LeakyRelu, Gelu or HardSwish"),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), "networks with state are not supported"),
-    **dict.fromkeys(("If", "Loop", "Scan"), "export the model without control flow"),
+    **dict.fromkeys(_CONTROL_FLOW, "export the model without control flow"),
     **dict.fromkeys(("Attention", "Einsum"), "attention is not supported; products by constant matrices are"),
     "ConvTranspose": "resize by nearest pixels and convolve instead",
     "LogSoftmax": "leave it out: the largest element of its input is that of its result",
@@ -174,7 +175,8 @@ class _Import:
     def meaning(self, node: OnnxNode) -> Meaning | tuple[Meaning, ...]:
         operands = [self.meanings.get(name) for name in node.inputs]
         known = [each if isinstance(each, np.ndarray) else None for each in operands]
-        if all(isinstance(each, np.ndarray) for each, name in zip(operands, node.inputs, strict=True) if name):
+        foldable = all(isinstance(each, np.ndarray) for each, name in zip(operands, node.inputs, strict=True) if name)
+        if foldable and node.kind not in _CONTROL_FLOW:
             if len(node.outputs) > 1:
                 raise UnsupportedError("computes several constants", remedy="fold constants first (onnxsim)")
             return fold_node(node, known, self.file.opset)
