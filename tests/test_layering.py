@@ -37,8 +37,8 @@ ORDER: tuple[tuple[tuple[str, ...], str], ...] = (
 ASIDE: dict[str, tuple[frozenset[str], str]] = {
     "data": (frozenset({"errors", "arith"}), "arrays and labels, of use without any network"),
     "train": (
-        frozenset({"errors", "arith", "data", "ir", "export"}),
-        "makes model files, reads none",
+        frozenset({"errors", "arith", "data", "ir", "export", "quantize"}),
+        "makes model files, reads none; what PyTorch trained is lowered as the quantizer lowers",
     ),
 }
 # Who may import what stands aside.

@@ -222,7 +222,7 @@ class _Builder:
         operands = [self.last, *constants]
         ((shape, element),) = operator.infer(operands)
         quantization = None if scale is None else Quantization((scale,), (zero_point,))
-        name = f"{type(step.layer).__name__.lower()}_{step.index}"
+        name = self.network.tensor(step.index)
         self.last = Value(name, TensorType(shape, element, quantization))
         self.values.append(self.last)
         source = self.network.place(step.index)

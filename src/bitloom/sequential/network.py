@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,9 @@ from bitloom.sequential.integers import Integers
 from bitloom.sequential.layers import ArgMax, Conv2d, Flatten, Layer, Linear, ReLU, Shape, TruncateLSB, Weighted
 
 if TYPE_CHECKING:
+    from bitloom.quantize import QuantizeOptions
     from bitloom.train.recipe import Recipe
+    from bitloom.train.torch_quantized import FakeQuantized
 
 Floats = npt.NDArray[np.float64]
 
@@ -247,6 +250,73 @@ class Sequential:
         from bitloom.sequential.real import float_graph
 
         return float_graph(self)
+
+    def quantize(self, calibration: npt.NDArray[Any], options: QuantizeOptions | None = None) -> Graph:
+        """The network in integers, by the quantizer: every layer's scale and zero point are accounted for.
+
+        Weights have the widths that layers say, `TruncateLSB` is left out, and an `ArgMax` or `SoftMax` at the end
+        becomes the operator.
+
+        Args:
+            calibration: (samples, *input_shape), real inputs like those in use.
+            options: everything else; for layers that they name, also their widths.
+
+        Raises:
+            InputError: the calibration data do not fit, or are not finite.
+            QuantizeError: a dead channel.
+            UsageError: no weights yet, or a width that the quantizer does not make.
+        """
+        from bitloom.quantize import QuantizeOptions, Widths, quantize
+
+        given = options or QuantizeOptions()
+        bits = given.widths.activations
+        layers = {self.tensor(index): Widths(layer.bits, bits) for index, layer in self.weighted}
+        options = dataclasses.replace(given, layers={**layers, **given.layers})
+        return self._answered(quantize(self.float_graph(), calibration, options).graph)
+
+    def fake_quantized(
+        self, calibration: npt.NDArray[Any], *, activations: int = 8, inputs: int = 8, outputs: int = 8
+    ) -> FakeQuantized:
+        """The network in PyTorch for quantization-aware training, its weights of the widths that layers say.
+
+        Args:
+            calibration: (samples, *input_shape), real inputs from which scales begin.
+            activations: bits of what layers make.
+            inputs: bits of the input.
+            outputs: bits of the scores.
+
+        Raises:
+            MissingExtraError: PyTorch is not installed.
+        """
+        from bitloom.train.torch_quantized import FakeQuantized
+        from bitloom.train.torch_ranges import NetworkWidths
+
+        last = self.weighted[-1][0] if self.weighted else -1
+        layers = {
+            self.tensor(index): (layer.bits, outputs if index == last else activations)
+            for index, layer in self.weighted
+        }
+        widths = NetworkWidths(activations=activations, inputs=inputs, outputs=outputs, layers=layers)
+        return FakeQuantized(self.float_graph(), calibration, widths)
+
+    def tensor(self, index: int) -> str:
+        """The name of what a layer makes, in every graph of the network."""
+        return f"{type(self.layers[index]).__name__.lower()}_{index}"
+
+    def _answered(self, graph: Graph) -> Graph:
+        """With the index of the largest score behind the scores, where the network ends so."""
+        from bitloom.arith import IntType
+        from bitloom.ir import Node, TensorType, Value
+        from bitloom.ops.arg_max import ArgMax as ArgMaxOperator
+
+        index = len(self.layers) - 1
+        if not isinstance(self.layers[index], ArgMax):
+            return graph
+        scores, name = graph.type(graph.outputs[0]), self.tensor(index)
+        operator = ArgMaxOperator(len(scores.shape) - 1, IntType(32))
+        value = Value(name, TensorType(scores.shape[:-1], IntType(32)))
+        node = Node(name, operator, (graph.outputs[0],), (name,), source=self.place(index))
+        return Graph(graph.name, graph.inputs, (name,), (*graph.values, value), (*graph.nodes, node))
 
     def renamed(self, name: str) -> Sequential:
         """The same under another name."""

@@ -112,7 +112,7 @@ class _Builder:
         return True
 
     def _node(self, index: int, kind: str, constants: list[str], attributes: dict[str, Any]) -> None:
-        name = f"{type(self.network.layers[index]).__name__.lower()}_{index}"
+        name = self.network.tensor(index)
         self._append(name, index, kind, constants, attributes, (1, *self.network.shapes[index + 1]))
 
     def _append(

@@ -57,7 +57,7 @@ def fit(
         raise DataError("the inputs contain NaN or infinity", remedy="replace them before training")
     if min(epochs, batch_size) < 1 or not learning_rate > 0:
         raise TrainError(f"{epochs} epochs of batches of {batch_size} at a learning rate of {learning_rate:g}")
-    inputs, targets = torch.as_tensor(np.asarray(x, np.float32)), torch.as_tensor(np.asarray(labels, np.int64))
+    inputs, targets = torch.tensor(np.asarray(x, np.float32)), torch.tensor(np.asarray(labels, np.int64))
     optimizer = torch.optim.Adam(_groups(network, learning_rate))
     steps = epochs * -(-len(x) // batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -103,6 +103,6 @@ def classes(network: Any, x: Floats) -> npt.NDArray[np.int64]:
     found = []
     with torch.no_grad():
         for start in range(0, len(x), _MEASURED):
-            part = network(torch.as_tensor(np.asarray(x[start : start + _MEASURED], np.float32)))
+            part = network(torch.tensor(np.asarray(x[start : start + _MEASURED], np.float32)))
             found.append(part.reshape(len(part), -1).numpy().argmax(axis=1))
     return np.concatenate(found).astype(np.int64)

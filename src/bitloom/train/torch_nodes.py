@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bitloom.errors import MissingExtraError, UnsupportedError
@@ -70,6 +70,12 @@ class Call:
                 where=node.where,
                 remedy=f"it knows {', '.join(sorted(_FUNCTIONS))}",
             )
+        for position, name in enumerate(node.inputs):
+            constant = name is not None and graph.tensor(name).is_constant and graph.tensor(name).dtype == "float32"
+            if constant and (node.kind not in WEIGHTED or position == 0):
+                raise UnsupportedError(
+                    f"{node.kind} with the constant '{name}', which training does not quantize", where=node.where
+                )
         constants = {
             position: graph.tensor(name).constant
             for position, name in enumerate(node.inputs)
@@ -77,11 +83,23 @@ class Call:
         }
         return cls(node, graph.tensor(node.outputs[0]).shape, constants)
 
+    @property
+    def real_operands(self) -> tuple[int, ...]:
+        """Positions of the operands that are real numbers."""
+        inputs = enumerate(self.node.inputs)
+        return tuple(position for position, name in inputs if name is not None and position not in self.constants)
+
     def __call__(self, operands: Sequence[Any]) -> Any:
         """The result, its activation included, of operands with a batch of any size."""
         result = _FUNCTIONS[self.node.kind](self, operands)
         low, high = _CLAMPS[self.node.attributes.get("fused_activation_function", "NONE")]
         return result if low is None and high is None else self.torch.clamp(result, low, high)
+
+    @property
+    def without_activation(self) -> Call:
+        """The same with nothing fused into it."""
+        attributes = {**self.node.attributes, "fused_activation_function": "NONE"}
+        return replace(self, node=replace(self.node, attributes=attributes))
 
     @property
     def torch(self) -> Any:
