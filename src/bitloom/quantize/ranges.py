@@ -15,6 +15,7 @@ Range = tuple[float, float]
 
 # Candidates of a search: shares of the whole range.
 _SHARES = np.linspace(1.0, 0.02, 99)
+_COARSE_SHARES = np.linspace(1.0, 0.05, 20)
 _ROUNDS = 3
 _ENTROPY_LEVELS = 128
 _ENTROPY_CANDIDATES = 128
@@ -77,7 +78,9 @@ def _least_error(histogram: Histogram, whole: Range, grid: Grid) -> Range:
         farthest = max(-whole[0], whole[1])
         share = min(_SHARES, key=lambda part: error(-farthest * part, farthest * part))
         return max(whole[0], -farthest * share), min(whole[1], farthest * share)
-    low, high = whole
+    # One end after the other alone can end at a range that is best only for the other end it started from.
+    starts = ((low, high) for low in _ends(whole[0], _COARSE_SHARES) for high in _ends(whole[1], _COARSE_SHARES))
+    low, high = min(starts, key=lambda bounds: error(*bounds))
     for _ in range(_ROUNDS):
         before = (low, high)
         high = _best_end(lambda end: error(low, end), whole[1])  # noqa: B023 - called at once
@@ -87,8 +90,14 @@ def _least_error(histogram: Histogram, whole: Range, grid: Grid) -> Range:
     return low, high
 
 
+def _ends(end: float, shares: Float64Array) -> list[float]:
+    """Candidates for an end of a range."""
+    candidates: list[float] = (shares * end).tolist()
+    return candidates if end else [0.0]
+
+
 def _best_end(error: Callable[[float], float], end: float) -> float:
-    return float(min(_SHARES * end, key=error)) if end else end
+    return min(_ends(end, _SHARES), key=error)
 
 
 def squared_error(counts: Float64Array, values: Float64Array, bounds: Range, grid: Grid) -> float:

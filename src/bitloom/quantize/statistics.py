@@ -49,7 +49,8 @@ class Histogram:
         first = int(np.floor(np.ldexp(low, -exponent)))
         positions -= first
         counts = np.bincount(positions).astype(np.float64)
-        counts[-first] -= zeros
+        if zeros:
+            counts[-first] -= zeros
         return cls(exponent, first, counts, np.bincount(positions, flat).astype(np.float64, copy=False), zeros)
 
     def plus(self, other: Histogram) -> Histogram:

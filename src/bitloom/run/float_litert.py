@@ -17,6 +17,8 @@ Progress = Callable[[int, int], None]
 
 _CHUNK_ELEMENTS = 1 << 22
 _LARGEST_CHUNK = 256
+# One kernel refuses to go without bias, the other one crashes; and the axis of weights along which biases lie.
+_BIAS_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 
 
 def float_graph_to_tflite(graph: FloatGraph) -> tuple[bytes, Mapping[str, int]]:
@@ -30,8 +32,8 @@ def float_graph_to_tflite(graph: FloatGraph) -> tuple[bytes, Mapping[str, int]]:
     operators = []
     for node in graph.nodes:
         operands = [ABSENT if name is None else indices[name] for name in node.inputs]
-        if node.kind == "CONV_2D" and operands[2:] in ([], [ABSENT]):  # the kernel insists on a bias
-            zeros = np.zeros(graph.tensor(node.read[1]).shape[0], np.float32)
+        if node.kind in _BIAS_AXES and operands[2:] in ([], [ABSENT]):
+            zeros = np.zeros(graph.tensor(node.read[1]).shape[_BIAS_AXES[node.kind]], np.float32)
             operands[2:] = [len(specs)]
             specs.append(TensorSpec(f"{node.outputs[0]}/no_bias", zeros.shape, "float32", data=zeros))
         made = tuple(indices[name] for name in node.outputs)
