@@ -75,7 +75,8 @@ class _Import:
             raise UnsupportedError("has no nodes or no inputs: nothing to compute", where=self.where)
         if not self.file.outputs:
             raise UnsupportedError("has no outputs: nothing to compute", where=self.where)
-        if not any(node.kind in QUANTIZED for node in self.file.nodes):
+        reals = any(end.dtype == np.float32 for end in self.file.inputs)
+        if reals and not any(node.kind in QUANTIZED for node in self.file.nodes):
             raise UnsupportedError(
                 "is a float model, and an integer one is needed",
                 where=self.where,

@@ -29,12 +29,8 @@ from bitloom.ir import TensorType, Value
 from bitloom.ops.add import Add
 from bitloom.ops.mul import Mul
 from bitloom.ops.shared.elementwise import PairOperator
-from bitloom.ops.shared.sums import SumOperator
+from bitloom.ops.shared.sums import SumOperator, left_shift
 from bitloom.ops.sub import Sub
-
-# Of `Add`: so many bits are put behind the operands' integers before they are brought to one scale.
-_ADD_SHIFT = 20
-
 
 KINDS = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max")
 """Operators of two operands."""
@@ -126,6 +122,8 @@ def _operator(
             activation=made.clamp(bounds),
         )
     twice = 2 * max(one.scale, other.scale)
+    # So many bits are put behind the operands' integers before they are brought to one scale.
+    lifted = left_shift(max(left.bits, right.bits))
     return (Sub if kind == "Sub" else Add)(
         left=left,
         right=right,
@@ -136,7 +134,7 @@ def _operator(
         output_zero_point=made.zero_point,
         left_rescale=Rescale((one.scale / twice,), Rounding.HALF_EVEN),
         right_rescale=Rescale((other.scale / twice,), Rounding.HALF_EVEN),
-        rescale=Rescale((twice / (2**_ADD_SHIFT * made.scale),), Rounding.HALF_EVEN),
+        rescale=Rescale((twice / (2.0**lifted * made.scale),), Rounding.HALF_EVEN),
         activation=made.clamp(bounds),
     )
 
