@@ -12,6 +12,8 @@ from bitloom.ir.operator import Array
 from bitloom.quantize.statistics import TensorStatistics
 from bitloom.run.float_litert import FloatEvaluator
 
+_LARGEST = np.finfo(np.float32).max
+
 
 def calibration_inputs(graph: FloatGraph, data: Array | Mapping[str, Array]) -> dict[str, Array]:
     """Samples as the network takes them: float32, one array of shape (samples, *shape) for each input.
@@ -107,5 +109,6 @@ def collect_statistics(
 
 
 def _finite(values: Array) -> bool:
-    # Extremes are not finite if anything is not; that needs no array of flags.
-    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
+    # Extremes are not finite if anything is not; that needs no array of flags. Kernels with a fused activation clamp
+    # infinities to the largest number.
+    return bool(values.min() > -_LARGEST and values.max() < _LARGEST)
