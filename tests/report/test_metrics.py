@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -26,6 +26,7 @@ def _number(share: float | None) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:A single label")
+@settings(deadline=None)  # the first example imports scikit-learn
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
 def test_precision_and_recall_are_what_scikit_learn_says(pairs: list[tuple[int, int]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")

@@ -18,7 +18,7 @@ from bitloom.ir import FloatGraph, Graph, Node, TensorType
 from bitloom.quantize.activations import Activations
 from bitloom.quantize.lower import lower
 from bitloom.quantize.weights import LayerWeights
-from bitloom.train.torch_nodes import KEEPING, WEIGHTED, Call, require_torch
+from bitloom.train.torch_nodes import KEEPING, WEIGHTED, Call, away, require_torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +52,6 @@ class TrainedNetwork:
     def zero_point(self, name: str) -> int:
         """The integer that stands for 0 in a tensor."""
         return self.types[name].required_quantization.zero_point
-
-
-def away(torch: Any, steps: Any) -> Any:
-    """To the nearest integers, halves away from zero, as LiteRT's kernels do it."""
-    whole = torch.trunc(steps)
-    return whole + torch.sign(steps) * (torch.abs(steps - whole) >= 0.5)
 
 
 def exact_results(trained: TrainedNetwork, calls: Sequence[Call], given: str, steps: Any) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def require_torch() -> Any:
         ) from error
 
 
+def away(torch: Any, steps: Any) -> Any:
+    """To the nearest integers, halves away from zero, as LiteRT's kernels do it."""
+    whole = torch.trunc(steps)
+    return whole + torch.sign(steps) * (torch.abs(steps - whole) >= 0.5)
+
+
 @dataclass(frozen=True)
 class Call:
     """A node and what it needs to know beside its operands.

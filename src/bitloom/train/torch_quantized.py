@@ -21,7 +21,7 @@ import numpy.typing as npt
 from bitloom.arith import IntType
 from bitloom.errors import InputError, TrainError, UnsupportedError
 from bitloom.ir import FloatGraph, Graph, Quantization, TensorType
-from bitloom.train.torch_nodes import KEEPING, WEIGHTED, Call, require_torch
+from bitloom.train.torch_nodes import KEEPING, WEIGHTED, Call, away, require_torch
 from bitloom.train.torch_ranges import (
     NetworkWidths,
     Range,
@@ -133,7 +133,7 @@ class FakeQuantized:
         Args:
             x: tensor or array, (samples, *shape of one inference) or (samples, size).
         """
-        from bitloom.train.torch_exact import away, exact_results
+        from bitloom.train.torch_exact import exact_results
 
         torch, name = self._torch, self.graph.inputs[0]
         given = x if isinstance(x, torch.Tensor) else torch.tensor(np.array(x, np.float32))
@@ -241,9 +241,11 @@ class FakeQuantized:
         if call.node.kind in KEEPING and call.node.kind != "AVERAGE_POOL_2D":
             return result
         owner = self._owner(made)
-        scale = self._learned_scale(owner)
-        steps = self._clamped(result / scale, self._ranges[owner])
-        return _through(torch.round(steps.detach()), steps) * scale
+        scale, found_range = self._learned_scale(owner), self._ranges[owner]
+        steps = self._clamped(result / scale, found_range)
+        # Averages are of integers with their zero point in them, which decides where halves go.
+        origin = found_range.zero_point if call.node.kind == "AVERAGE_POOL_2D" else 0
+        return _through(away(torch, steps.detach() + origin) - origin, steps) * scale
 
     def _clamped(self, steps: Any, found: Range) -> Any:
         low, high = found.element.minimum - found.zero_point, found.element.maximum - found.zero_point
