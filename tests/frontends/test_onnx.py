@@ -153,8 +153,46 @@ def test_pools(kind: str, attributes: dict[str, object]) -> None:
     (assert_equal if kind == "MaxPool" else assert_near)(builder.load())
 
 
-def test_average_pool_of_one_scale_differs_at_halves_only() -> None:
-    # A quarter of the sums of four are halves, where binary32's own errors decide: more of them than elsewhere.
+HALVES = {
+    "squares": ((1, 4, 8, 8), [2, 2]),
+    "columns": ((1, 3, 8, 4), [2, 1]),
+    "rows": ((1, 3, 4, 8), [1, 2]),
+    "long_columns": ((1, 3, 12, 4), [6, 1]),
+    "long_rows": ((1, 3, 2, 16), [1, 8]),
+    "gray": ((1, 1, 8, 8), [2, 2]),
+    "rest": ((2, 2, 7, 9), [2, 2]),
+    "lines": ((1, 3, 16), [4]),
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+@pytest.mark.parametrize(("given", "made"), [((0.0313, 0), (0.0313, 0)), ((0.0171, -128), (0.03420001, 5))])
+@pytest.mark.parametrize("element", ["int8", "uint8"])
+def test_averages_that_are_halves_are_exact(
+    case: str, given: tuple[float, int], made: tuple[float, int], element: str
+) -> None:
+    """A quarter of the sums of four are halves, where binary32's own errors decide."""
+    shape, kernel = HALVES[case]
+    builder = OnnxBuilder(shape)
+    point = 128 if element == "uint8" else 0
+    x = builder.through("x", given[0], given[1] + point, element)
+    y = builder.node("AveragePool", x, kernel_shape=kernel, strides=kernel)
+    builder.through(builder.node("Relu", y) if case == "gray" else y, made[0], made[1] + point, element)
+    model = builder.load()
+    assert "binary32_sum" in [node.operator.name for node in model.graph.nodes]
+    assert_equal(model)
+
+
+def test_averages_without_halves_need_no_binary32() -> None:
+    builder = OnnxBuilder((1, 4, 9, 9))
+    x = builder.through("x", 0.0313, 0)
+    builder.through(builder.node("AveragePool", x, kernel_shape=[3, 3], strides=[3, 3]), 0.0313, 0)
+    model = builder.load()
+    assert "binary32_sum" not in [node.operator.name for node in model.graph.nodes]
+    assert_equal(model)
+
+
+def test_overlapping_averages_differ_at_halves_only() -> None:
     builder = OnnxBuilder((1, 4, 8, 8))
     builder.through(builder.node("AveragePool", builder.through("x", 0.0313, 0), kernel_shape=[2, 2]), 0.0313, 0)
     elements, apart, largest = differences(builder.load())
@@ -200,7 +238,7 @@ def test_keyword_networks(name: str, exact: bool) -> None:
     model = load(test_data(f"onnx/micro_kws_m_static_{name}.onnx"))
     assert "transpose" not in [node.operator.name for node in model.graph.nodes]
     elements, apart, _ = differences(model, 40)
-    assert apart == 0 if exact else apart < elements / 400
+    assert apart == 0 if exact else apart < elements / 5_000
     inputs = random_inputs(model.graph, 40, 1)
     judged, found = (
         create_executor(executor, model).run(inputs).tensors[model.graph.outputs[0]].argmax(axis=-1)
@@ -214,17 +252,17 @@ def test_keyword_networks_operator_by_operator(name: str) -> None:
     """Each operator on what ONNX Runtime computed: at most one unit on at most 0.1 % of all elements."""
     model = load(test_data(f"onnx/micro_kws_m_static_{name}.onnx"))
     inputs = random_inputs(model.graph, 40, 2)
-    judged, found = (create_executor(executor, model).run(inputs).tensors for executor in ("onnxruntime", "numpy"))
+    judged = create_executor("onnxruntime", model).run(inputs).tensors
     elements = apart = 0
+    known = {**inputs, **judged}
     for node in model.graph.nodes:
-        result = node.outputs[0]
-        if result not in judged or judged[result].dtype.kind == "f":
-            continue
-        operands = [
-            value.data if value.data is not None else {**inputs, **found, **judged}[value.name]
-            for value in model.graph.operands(node)
-        ]
-        difference = np.abs(node.operator.evaluate(operands)[0].astype(int) - judged[result].astype(int))
-        assert difference.max() <= (0 if name == "qoperator" else 1)
-        elements, apart = elements + difference.size, apart + int((difference > 0).sum())
-    assert apart <= elements / 1000
+        name_of_result = node.outputs[0]
+        operands = [value.data if value.data is not None else known[value.name] for value in model.graph.operands(node)]
+        result = node.operator.evaluate(operands)[0]
+        if name_of_result not in judged:
+            known[name_of_result] = result
+        elif judged[name_of_result].dtype.kind != "f":
+            difference = np.abs(result.astype(int) - judged[name_of_result].astype(int))
+            assert difference.max() <= (0 if name == "qoperator" else 1)
+            elements, apart = elements + difference.size, apart + int((difference > 0).sum())
+    assert apart <= elements / 50_000

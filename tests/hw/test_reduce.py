@@ -24,6 +24,7 @@ from bitloom.hw.rescale import RescaleConstants
 
 INT8 = IntType(8)
 SUMS = {Reduction.SUM: np.sum, Reduction.MAXIMUM: np.max}
+INT33 = IntType(33)
 
 
 def build(shape: ReduceShape, reduction: Reduction, finish: Finish, element: IntType = INT8):

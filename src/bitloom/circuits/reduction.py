@@ -223,11 +223,13 @@ class RescaledLane:
 def stage_logic(shape: ReduceShape, bits: int, reduction: Reduction) -> int:
     """Look-up tables of a reduction but those of its memory: counters, and the adders or comparisons of its lanes.
 
-    Fitted to Yosys 0.70 on xc7: an adder is a table per bit, a maximum takes half as many for its comparison.
+    Fitted to Yosys 0.70 on xc7: an adder is a table per bit, a maximum takes half as many for its comparison, rounding
+    to 24 bits twice as many.
     """
     tree = (shape.lanes - 1) * (bits + shape.tree_levels) if shape.inner == 1 else 0
     tables = tree + shape.reduced_lanes * bits
-    return 30 + (tables if reduction is Reduction.SUM else tables * 7 // 4)
+    quarters = {Reduction.SUM: 4, Reduction.MAXIMUM: 7, Reduction.BINARY32_SUM: 12}
+    return 30 + tables * quarters[reduction] // 4
 
 
 def results_needed(shape: ReduceShape) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

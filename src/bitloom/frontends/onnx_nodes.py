@@ -80,7 +80,11 @@ def _dequantize(context: Context) -> Meaning:
         zero_points = context.array(2).reshape(-1) if context.optional(2) else np.zeros(len(scales), np.int64)
         return dequantized_constant(x.array, scales, zero_points, axis % max(1, x.array.ndim))
     tensor = context.integers(0)
-    return Dequantized(tensor, context.scale(1, tensor.value.type.integer))
+    scale = context.scale(1, tensor.value.type.integer)
+    if tensor.value.type.quantization is None:
+        # Such as of an input of integers, whose scale nothing else says.
+        tensor = replace(tensor, value=context.builder.quantized(tensor.value, scale.quantization))
+    return Dequantized(tensor, scale)
 
 
 def _max_pool(context: Context) -> Meaning:
@@ -166,8 +170,9 @@ def _gemm(context: Context) -> Meaning:
 
 
 def _average_pool(context: Context) -> Meaning:
-    attributes = {} if "Global" in context.node.kind else context.attributes
-    return onnx_pools.average_pool(context.builder, context.reals(), attributes)
+    if "Global" in context.node.kind:
+        return onnx_pools.average_pool(context.builder, context.reals(), {})
+    return onnx_pools.average_pool(context.builder, context.reals(), context.attributes, in_binary32=True)
 
 
 def _function(context: Context) -> Meaning:

@@ -11,6 +11,7 @@ import numpy as np
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.circuits.pool_windows import Padding
 from bitloom.errors import UnsupportedError
+from bitloom.frontends.onnx_averages import binary32_average
 from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_values import Bounds, Computed, Dequantized, Scale, Tensor
 from bitloom.frontends.onnx_windows import Window, images_made, lifted, lowered, lowered_behind, window_of
@@ -21,8 +22,17 @@ from bitloom.ops.pad import Pad
 from bitloom.ops.rescaled_average_pool import RescaledAveragePool
 
 
-def average_pool(builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any]) -> Computed:
-    """AveragePool; GlobalAveragePool without attributes."""
+def average_pool(
+    builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any], *, in_binary32: bool = False
+) -> Computed:
+    """AveragePool; GlobalAveragePool without attributes.
+
+    Args:
+        builder: of the graph.
+        x: what is averaged.
+        attributes: of the node.
+        in_binary32: whether halves are decided by the errors of binary32.
+    """
     rank, images = len(x.tensor.shape), lifted(builder, x.tensor)
     taps = [int(size) for size in attributes.get("kernel_shape", x.tensor.shape[2:])]
     window = window_of(builder, images.shape[2:], taps, attributes)
@@ -39,6 +49,9 @@ def average_pool(builder: GraphBuilder, x: Dequantized, attributes: Mapping[str,
         )
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
+        found = binary32_average(builder, images, x.scale, window, made, bounds, name) if in_binary32 else None
+        if found is not None:
+            return found
         value = builder.images(images).value
         if window.dilations != (1, 1):
             return images_made(_dilated_average(builder, value, x.scale, window, made, bounds, name))

@@ -19,11 +19,9 @@ change a result. Several axes are reduced one after the other, the last one firs
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyrtl
 from pyrtl import Const, MemBlock, Register, WireVector, concat, concat_list, select
 
 from bitloom.arith import Interval, IntType
@@ -31,22 +29,22 @@ from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.fifo import credit_fifo
 from bitloom.hw.loop_nest import by_position
-from bitloom.hw.registers import delayed, delayed_flag, named, resized, signed_sum, wrapping_counter
+from bitloom.hw.reduction import Reduction, combined, joined
+from bitloom.hw.registers import delayed, delayed_flag, named, resized, wrapping_counter
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.rescale import RescaleConstants, clamp, rescale
 from bitloom.hw.serialize import serialize
 from bitloom.hw.stream import Stream, StreamType
 
-
-class Reduction(enum.Enum):
-    """What becomes of two elements."""
-
-    SUM = "sum"
-    MAXIMUM = "maximum"
-
-    def bounds(self, element: Interval, count: int) -> Interval:
-        """The results of `count` elements of an interval."""
-        return Interval(element.low * count, element.high * count) if self is Reduction.SUM else element
+__all__ = [
+    "Finish",
+    "Positions",
+    "ReduceShape",
+    "Reduction",
+    "reduce",
+    "reduce_fifo_depth",
+    "reduce_latency",
+]
 
 
 @dataclass(frozen=True)
@@ -304,21 +302,10 @@ def _elements(name: str, stream: Stream, shape: ReduceShape, reduction: Reductio
         taken.append(delayed(signed, 1, f"{name}_element{lane}"))
     level = 0
     while shape.inner == 1 and len(taken) > 1:
-        pairs = [_combined(reduction, *taken[start : start + 2]) for start in range(0, len(taken), 2)]
+        pairs = [combined(reduction, *taken[start : start + 2]) for start in range(0, len(taken), 2)]
         taken = [delayed(value, 1, f"{name}_level{level}_{index}") for index, value in enumerate(pairs)]
         level += 1
     return taken, 1 + level
-
-
-def _combined(reduction: Reduction, left: WireVector, right: WireVector | None = None) -> WireVector:
-    """Two signed numbers reduced."""
-    if right is None:
-        return left
-    bits = max(left.bitwidth, right.bitwidth)
-    if reduction is Reduction.SUM:
-        return signed_sum(left, right, bits + 1)
-    wide = [value.sign_extended(bits) for value in (left, right)]
-    return select(pyrtl.signed_gt(wide[1], wide[0]), wide[1], wide[0])
 
 
 def _partial_results(
@@ -335,7 +322,7 @@ def _partial_results(
     """The results so far, this beat included; `word` comes a cycle before the rest."""
     if words == 1:
         kept = [Register(bits, f"{name}_partial{lane}") for lane in range(len(elements))]
-        values = [_joined(reduction, *pair, first, bits) for pair in zip(kept, elements, strict=True)]
+        values = [joined(reduction, *pair, first, bits) for pair in zip(kept, elements, strict=True)]
         for register, value in zip(kept, values, strict=True):
             register.next <<= select(valid, value, register)
     else:
@@ -350,17 +337,9 @@ def _partial_results(
         partial = Register(memory.bitwidth, f"{name}_partial")
         partial.next <<= memory[word]
         fields = [partial[lane * bits : (lane + 1) * bits] for lane in range(len(elements))]
-        values = [_joined(reduction, *pair, first, bits) for pair in zip(fields, elements, strict=True)]
+        values = [joined(reduction, *pair, first, bits) for pair in zip(fields, elements, strict=True)]
         memory[delayed(word, 1, f"{name}_written_word")] <<= MemBlock.EnabledWrite(concat_list(values), enable=valid)
     return [named(value, f"{name}_result{lane}") for lane, value in enumerate(values)]
-
-
-def _joined(reduction: Reduction, partial: WireVector, element: WireVector, first: WireVector, bits: int) -> WireVector:
-    """The partial result with one element more; the element alone where it is the first."""
-    if reduction is Reduction.SUM:
-        return signed_sum(select(first, Const(0, bits), partial), element, bits)
-    wide = resized(element, bits)
-    return select(first | pyrtl.signed_gt(wide, partial), wide, partial)
 
 
 def _group(name: str, positions: Positions | None, final: WireVector, reset: WireVector) -> WireVector:

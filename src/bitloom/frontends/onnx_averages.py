@@ -1,0 +1,109 @@
+"""Averages whose sums are halves: there binary32's own errors decide, and so the sums are those of binary32.
+
+Where a window has an even number of elements and the scale does not change, a quarter or more of the sums are halves of
+the result's steps. DequantizeLinear, AveragePool and QuantizeLinear then round as the errors of binary32 fall:
+
+1. each integer times the scale, rounded to 24 bits: a table;
+2. the sum of the window, rounded after each addition: `Binary32Sum`;
+3. divided by the count and by the scale, each rounded, and rounded to integers: a monotone function of the sum, known
+   by the smallest sum of each result, which `MultiThreshold` compares with.
+
+All of it is arithmetic of integers, and equal to ONNX Runtime. Where no sum comes near a half, rounding it once is
+equal, too, and less work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from bitloom.arith import Interval, IntType
+from bitloom.frontends.onnx_builder import GraphBuilder
+from bitloom.frontends.onnx_values import Bounds, Scale, Tensor
+from bitloom.frontends.onnx_windows import Window, images_made
+from bitloom.ir import Value
+from bitloom.ops.binary32_sum import Binary32Sum, binary32_products
+from bitloom.ops.lookup import Lookup
+from bitloom.ops.multi_threshold import MultiThreshold
+
+Int64Array = npt.NDArray[np.int64]
+
+_WIDEST = 8  # Bits of elements whose products with the scale are a table of hardware.
+_LARGEST_STEP = 2  # Along rows: with larger ones, ONNX Runtime adds in another order.
+# Scales in whose neighbourhood no binary32 number is subnormal or infinite.
+_SCALES = (2.0**-64, 2.0**64)
+
+
+def binary32_average(
+    builder: GraphBuilder, images: Tensor, given: Scale, window: Window, made: Scale, bounds: Bounds, name: str
+) -> Tensor | None:
+    """An average pool whose sums may be halves, or None: where none is, or where the order of additions is unknown."""
+    if not _tiles(images, window, given) or not _has_halves(window, given, made):
+        return None
+    (down, across), (height, width) = window.taps, images.shape[2:]
+    parts = {2: range(height // down * down), 3: range(width // across * across)}
+    value = builder.images(builder.sliced(images, parts, f"{name}_whole_windows")).value
+    integers = range(given.element.minimum - given.zero_point, given.element.maximum + 1 - given.zero_point)
+    entries = binary32_products(given.scale, integers)
+    wide = IntType.holding(min(entries), max(entries))
+    products = builder.node(Lookup(given.element, wide, entries), [value], f"{name}_products")
+    sums = builder.node(Binary32Sum(window.taps), [products], f"{name}_sums")
+    return images_made(_quantized(builder, sums, given, math.prod(window.taps), made, bounds, name))
+
+
+def _tiles(images: Tensor, window: Window, given: Scale) -> bool:
+    """Whether windows tile the image, and their elements are added in an order that is known."""
+    (down, across), channels = window.taps, images.shape[1]
+    plain = not any(window.pads) and window.dilations == (1, 1) and window.strides == window.taps
+    ordered = down == 1 or across == 1 or window.strides[1] <= _LARGEST_STEP
+    return (
+        plain and ordered and channels > 0 and given.element.bits <= _WIDEST and _SCALES[0] < given.scale < _SCALES[1]
+    )
+
+
+def _has_halves(window: Window, given: Scale, made: Scale) -> bool:
+    """Whether the average of some sum lies within binary32's errors of a half."""
+    count = math.prod(window.taps)
+    low, high = (count * (end - given.zero_point) for end in (given.element.minimum, given.element.maximum))
+    averages = np.arange(low, high + 1) * (given.scale / made.scale / count)
+    reached = averages[np.abs(averages) <= 1 << made.element.bits]
+    distance = np.abs(reached - np.floor(reached) - 0.5)
+    # Each operation of binary32 is off by 2**-24 of its result at most.
+    return bool((distance <= np.abs(reached) * (sum(window.taps) + 4) * 2.0**-24).any())
+
+
+def _quantized(
+    builder: GraphBuilder, sums: Value, given: Scale, count: int, made: Scale, bounds: Bounds, name: str
+) -> Value:
+    """Sums divided and quantized as binary32 does it: results and, for each but the lowest, the smallest sum."""
+    _, exponent = math.frexp(given.scale)
+    element, clamp = sums.type.integer, made.clamp(bounds)
+
+    def quantize(total: Int64Array) -> Int64Array:
+        reals = np.ldexp(total.astype(np.float32), exponent - 24).astype(np.float32) / np.float32(count)
+        return np.clip(made.integers(reals), clamp.low, clamp.high)
+
+    ends = quantize(np.array([element.minimum, element.maximum]))
+    values = np.arange(ends[0], ends[1] + 1)
+    thresholds = _smallest(quantize, values[1:], Interval(element.minimum, element.maximum))
+    if not len(thresholds):
+        # A search needs something to compare with.
+        thresholds, values = np.array([element.maximum]), np.array([ends[0], ends[0]])
+    constants = [
+        builder.constant(f"{name}_thresholds", thresholds[None], element),
+        builder.constant(f"{name}_results", values[None], made.element),
+    ]
+    return builder.node(MultiThreshold(element, made.element), [sums, *constants], name, made)
+
+
+def _smallest(quantize: Callable[[Int64Array], Int64Array], levels: Int64Array, sums: Interval) -> Int64Array:
+    """For each level the smallest sum whose result is at least that, of those whose largest is."""
+    low, high = np.full(len(levels), sums.low), np.full(len(levels), sums.high)
+    while (low < high).any():
+        middle = (low + high) >> 1
+        enough = quantize(middle) >= levels
+        low, high = np.where(enough, low, np.minimum(middle + 1, high)), np.where(enough, middle, high)
+    return high
