@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitloom.data import SHIPPED_DIGITS, Dataset, load_dataset
+from bitloom.data import SHIPPED_DIGITS, SHIPPED_IRIS, Dataset, load_dataset
 from bitloom.errors import TrainError
 from bitloom.train import EpochReport, Recipe, Trained, train
 from bitloom.train.models import litert_outputs
@@ -86,8 +86,12 @@ def test_any_number_of_layers(layers: tuple[int, ...], per_channel: bool) -> Non
     assert [layer.relu for layer in trained.layers] == [True] * len(layers) + [False]
 
 
-def test_iris_is_learned() -> None:
-    assert train(IRIS).quantized_accuracy >= 0.93
+def test_iris_is_learned_and_shipped() -> None:
+    """If the recipe changed on purpose: python -m bitloom.train.ship."""
+    trained = train(IRIS)
+    assert trained.layer_sizes == (4, 30, 30, 3)
+    assert trained.quantized_accuracy >= trained.float_accuracy - 1 / len(IRIS.test_y) >= 0.93
+    assert trained.int8_model == SHIPPED_IRIS.read_bytes()
 
 
 def test_softmax_can_be_in_the_model_and_keeps_the_answers() -> None:
