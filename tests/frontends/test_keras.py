@@ -40,7 +40,7 @@ def test_layers() -> None:
     y = layers.ReLU(6)(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", use_bias=False)(x)))
     z = layers.Conv2D(8, 1, name="point")(layers.DepthwiseConv2D(3, padding="same", activation="relu")(y))
     z = layers.MaxPooling2D()(layers.Add()([y, z]))
-    z = layers.Concatenate()([z, layers.UpSampling2D(2)(layers.AveragePooling2D()(z))])
+    z = layers.Concatenate()([z, layers.UpSampling2D(2)(layers.AveragePooling2D(2)(z))])
     z = layers.Dense(5, activation="softmax")(layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(z)))
     model = keras.Model(x, z, name="mixed")
     graph = from_keras(model)

@@ -69,9 +69,12 @@ def _converted(tensorflow: ModuleType, model: Any, ends: Any, where: str) -> byt
             def infer(*inputs: Any) -> Any:
                 return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
 
-            concrete = tensorflow.function(infer).get_concrete_function(*specs)
-            converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-            return bytes(converter.convert())
+            # Converters of whole models keep the batch open, and of functions keep variables: a function of one
+            # inference whose variables have become constants has neither.
+            freezing = importlib.import_module("tensorflow.python.framework.convert_to_constants")
+            traced = tensorflow.function(infer).get_concrete_function(*specs)
+            frozen = freezing.convert_variables_to_constants_v2(traced)
+            return bytes(tensorflow.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
     except Exception as error:  # whatever tracing somebody's layers raises
         lines = str(error).strip().splitlines()
         raise UnsupportedError(
