@@ -14,6 +14,7 @@ from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_file import OnnxNode
 from bitloom.frontends.onnx_values import Tensor
 from bitloom.frontends.qonnx_values import Known, Meaning, Reals, Step
+from bitloom.ops.dequantize_steps import SOFTMAX
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class QonnxContext:
         if not isinstance(found, Reals):
             what = "a constant" if isinstance(found, Known) else "integers"
             raise UnsupportedError(f"reads {what} as its operand '{self.node.inputs[index]}'")
+        if any(step.kind == SOFTMAX for step in found.steps):
+            raise UnsupportedError(
+                f"reads '{self.node.inputs[index]}' behind a Softmax, which software computes, where a network ends",
+                remedy="end the model in front of the Softmax; the index of the largest is the same there",
+            )
         return found
 
     def array(self, index: int) -> npt.NDArray[Any]:

@@ -74,8 +74,6 @@ def arg_max(context: QonnxContext) -> Tensor:
         _check_top(context)
     elif context.integer("select_last_index", 0):
         raise UnsupportedError("selects the last of equal elements", remedy="set select_last_index to 0")
-    if any(step.kind == SOFTMAX for step in x.steps):
-        raise UnsupportedError("is behind a Softmax", remedy="take it in front of the Softmax: the index is the same")
     builder, name = context.builder, context.node.outputs[-1]
     tensor = builder.plain(_comparable(context, x))
     if is_top or context.integer("keepdims", 1):

@@ -27,6 +27,7 @@ from bitloom.ops.conv_2d import Conv2d
 from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d
 from bitloom.ops.fully_connected import FullyConnected
 
+_WIDEST_SUM = 61
 _EXACT = Rescale((1.0,), Rounding.TRUNCATE)
 
 
@@ -302,6 +303,12 @@ def matrix_product(context: QonnxContext) -> Meaning:
 def _exact_sums(element: IntType, rows: Int64Array, zero: int) -> dict[str, Any]:
     """The integer parameters of a layer whose results are its sums."""
     extremes = Interval(element.minimum, element.maximum)
+    reach = max(element.maximum - min(zero, 0), max(zero, 0) - element.minimum) * int(np.abs(rows).sum(axis=1).max())
+    if reach.bit_length() > _WIDEST_SUM:
+        raise UnsupportedError(
+            f"has sums of {reach.bit_length() + 1} bits; up to {_WIDEST_SUM + 1} are supported",
+            remedy="quantize its operands to fewer bits",
+        )
     low, high = dot_product_range(rows, -zero * rows.sum(axis=1), extremes)
     output = IntType(Interval(min(int(low.min()), 0), max(int(high.max()), 0)).signed_bits)
     return {

@@ -93,10 +93,10 @@ def _batch_normalization(context: QonnxContext) -> Meaning:
     scale, bias, mean, variance = (
         context.array(index).astype(np.float32).reshape(-1, *(1,) * (rank - 2)) for index in range(1, 5)
     )
-    deviation = np.sqrt(variance + np.float32(context.node.attributes.get("epsilon", 1e-5)))
-    if not (deviation > 0).all():
+    varied = variance + np.float32(context.node.attributes.get("epsilon", 1e-5))
+    if not (varied > 0).all():
         raise UnsupportedError("divides by a variance that is not positive", remedy="check the trained statistics")
-    for kind, constant in (("subtract", mean), ("multiply", scale), ("divide", deviation), ("add", bias)):
+    for kind, constant in (("subtract", mean), ("multiply", scale), ("divide", np.sqrt(varied)), ("add", bias)):
         x = context.step(x, kind, constant)
     return x
 

@@ -21,11 +21,14 @@ from bitloom.frontends.qonnx_values import Int64Array, Known, Meaning, Reals
 from bitloom.ir import Quantization
 from bitloom.ops.lookup import Lookup
 from bitloom.ops.multi_threshold import MultiThreshold
+from bitloom.ops.quantize_linear import QuantizeLinear
 from bitloom.ops.quantize_steps import QuantizeSteps
 
 Rule = Callable[[Float32Array, Int64Array], Int64Array]
 """From reals (count, columns) and the columns' channels to integers; it never decreases."""
 
+# Beyond so many bits inputs are divided, not compared with thresholds.
+_STEP_BITS = 16
 # One function of so few bits is a table.
 _TABLE_BITS = 8
 
@@ -44,6 +47,8 @@ def quant(context: QonnxContext) -> Meaning:
         found = rule.integers(x.array.astype(np.float32), scale, zero_point)
         return _known(found, scale, zero_point)
     reals, scales, zeros = _parameters(context, context.reals(), scale, zero_point)
+    if reals.is_input and bits > _STEP_BITS:
+        return _wide_input(context, reals, rule, scales, zeros)
     return quantized(
         context,
         reals,
@@ -52,6 +57,21 @@ def quant(context: QonnxContext) -> Meaning:
         scales.astype(np.float64),
         whole(zeros),
     )
+
+
+def _wide_input(context: QonnxContext, x: Reals, rule: IntRule, scales: Float32Array, zeros: Float32Array) -> Reals:
+    """An input of more integers than thresholds could tell apart: divided and rounded, halves to even."""
+    plain = rule.round is np.rint and not rule.narrow and not zeros.any() and len(scales) == 1
+    if x.steps or x.moves or not plain:
+        raise UnsupportedError(
+            f"quantizes an input to {rule.bits} bits behind other nodes, or not by halves to even about zero",
+            remedy=f"quantize it to at most {_STEP_BITS} bits",
+        )
+    operator = QuantizeLinear(float(scales[0]), 0, rule.element)
+    tensor = Tensor.plain(context.builder.node(operator, [x.tensor.value], context.name))
+    low, high = (np.array([end]) for end in rule.ends)
+    made = Reals(tensor, tensor.shape, low, high, scales.astype(np.float64), np.zeros(1, np.int64))
+    return judged(context.builder, made, context.name)
 
 
 def bipolar_quant(context: QonnxContext) -> Meaning:

@@ -145,7 +145,7 @@ def thresholds(
 def _lane(
     name: str, element: WireVector, position: WireVector | None, tables: StepTables, channels: Int64Array
 ) -> WireVector:
-    """One element's search."""
+    """One element's search; where there is nothing to tell apart, a constant."""
     bits = element.bitwidth
     # Counted from the lowest integer, elements are not negative: only the highest bit of signed ones changes.
     offset = concat(~element[-1], element[:-1]) if tables.element.signed and bits > 1 else element
@@ -163,7 +163,8 @@ def _lane(
         prefix = reached if prefix is None else concat(delayed(prefix, 2, f"{name}_prefix{stage}"), reached)
         offset = delayed(offset, 1, f"{name}_y{stage}")
         position = _delayed(position, f"{name}_place{stage}")
-    assert prefix is not None
+    if prefix is None:
+        return constant(int(tables.values[0, 0]), tables.output.bits)
     if tables.counted:
         result = Register(tables.output.bits, f"{name}_result")
         width = max(tables.output.bits, tables.stages)

@@ -17,6 +17,9 @@ from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
 from bitloom.ops.shared.support import random_integers, require_element
 
+# Ranges of all channels side by side stay within int64.
+_SEARCHED_BITS = 60
+
 
 @register
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class MultiThreshold(StreamingOperator):
         thresholds, values = (operand.astype(np.int64) for operand in inputs[1:])
         channels, count = thresholds.shape
         flat = inputs[0].astype(np.int64).reshape(-1, channels)
+        if self.input.bits + channels.bit_length() > _SEARCHED_BITS:
+            columns = zip(thresholds, values, flat.T, strict=True)
+            rows = [made[np.searchsorted(row, column, side="right")] for row, made, column in columns]
+            return (np.stack(rows, axis=1).reshape(inputs[0].shape).astype(self.output.dtype),)
         span = 1 << self.input.bits
         places = np.arange(channels) * span - self.input.minimum
         found = np.searchsorted((thresholds + places[:, None]).reshape(-1), (flat + places).reshape(-1), side="right")
@@ -103,6 +110,7 @@ class MultiThreshold(StreamingOperator):
         yield _example("one_bit", (1, 8), IntType(7), IntType(1, signed=False), _sorted(8, 1, 60), np.arange(2))
         yield _example("of_one_bit", (1, 4), IntType(1, signed=False), int4, np.ones((1, 1)), np.array([-3, 5]))
         yield _example("constant", (1, 3), int4, int8, np.full((3, 1), 7), np.array([[5, 5], [-1, -1], [0, 0]]))
+        yield _example("wide", (1, 3), IntType(40), int4, _sorted(3, 9, 1 << 39), np.arange(-5, 5))
         yield _example("unsigned", (1, 5), IntType(11, signed=False), int8, 1024 + _sorted(5, 40, 900), np.arange(41))
 
 
