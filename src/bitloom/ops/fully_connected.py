@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
-from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_matmul
 from bitloom.arith.narrow import check_domain
 from bitloom.arith.rescale import EXACT
@@ -19,7 +18,8 @@ from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.shared.support import example_graph, random_integers, require_bias_scale
+from bitloom.ops.shared.fused import activation_named, fused_clamp
+from bitloom.ops.shared.support import example_graph, random_integers, require_bias_scale, require_weights
 
 # Input, weights and output types for which the reference kernel has this rule.
 _KINDS = (
@@ -123,13 +123,7 @@ class FullyConnected(StreamingOperator):
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the fused activation whose clamp this is."""
-        made = outputs[0].type
-        scale, zero_point = made.required_quantization.scale, made.required_quantization.zero_point
-        for activation in FUSED_ACTIVATIONS:
-            if self.activation == activation_range(activation, scale, zero_point, made.integer):
-                break
-        else:
-            raise UnsupportedError(f"a clamp to {self.activation} is none of {', '.join(FUSED_ACTIVATIONS)}")
+        activation = activation_named(self.activation, outputs[0].type)
         attributes = {"fused_activation_function": activation, "keep_num_dims": self.keep_dims}
         if len(inputs) > 2 and (str(inputs[0].type.element), str(inputs[2].type.element)) == ("int16", "int32"):
             attributes["quantized_bias_type"] = "INT32"
@@ -141,12 +135,7 @@ class FullyConnected(StreamingOperator):
         x, weights, bias = source.operand(0), source.operand(1), source.optional(2)
         output = source.outputs[0].type
         _check_kinds(source, x, weights, bias)
-        activation = source.attributes.get("fused_activation_function", "NONE")
-        if activation not in FUSED_ACTIVATIONS:
-            raise UnsupportedError(
-                f"fused activation {activation} in {source.kind}; supported: {', '.join(FUSED_ACTIVATIONS)}",
-                where=source.where,
-            )
+        clamp = fused_clamp(source)
         if source.attributes.get("weights_format", "DEFAULT") != "DEFAULT":
             raise UnsupportedError("shuffled FULLY_CONNECTED weights", where=source.where)
         weight_quantization = weights.type.required_quantization
@@ -164,7 +153,7 @@ class FullyConnected(StreamingOperator):
                 tuple(x.type.required_quantization.scale * weight / scale for weight in weight_quantization.scales),
                 Rounding.FLOAT64,
             ),
-            activation=activation_range(activation, scale, zero_point, output.integer),
+            activation=clamp,
             output=output.integer,
             keep_dims=bool(source.attributes.get("keep_num_dims", False)),
         )
@@ -187,15 +176,7 @@ class FullyConnected(StreamingOperator):
 
 def _check_kinds(source: SourceNode, x: Value, weights: Value, bias: Value | None) -> None:
     """Refuse operands that the reference kernel refuses, or reads as something else than they are."""
-    if not weights.is_constant or (bias is not None and not bias.is_constant):
-        raise UnsupportedError(f"{source.kind} with weights or bias that are computed", where=source.where)
-    found = (str(x.type.element), str(weights.type.element), str(source.outputs[0].type.element))
-    if found not in _KINDS:
-        raise UnsupportedError(
-            f"{source.kind} of {found[0]} with {found[1]} weights to {found[2]}; supported: "
-            + ", ".join(f"{given} with {weight} to {made}" for given, weight, made in _KINDS),
-            where=source.where,
-        )
+    found = require_weights(source, x, weights, bias, _KINDS)
     if bias is None:
         return
     declared = source.attributes.get("quantized_bias_type", "FLOAT32")

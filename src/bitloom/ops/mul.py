@@ -15,16 +15,15 @@ from bitloom.ir.types import ElementType
 from bitloom.ops.shared.elementwise import (
     Int64Array,
     PairOperator,
-    activation_named,
     broadcast_shape,
     every_value,
-    fused_clamp,
     occurring,
     pair_example,
     pair_operands,
     product_range,
     spread,
 )
+from bitloom.ops.shared.fused import activation_named, fused_clamp
 from bitloom.ops.shared.support import require_int32
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
-from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.arith.linear import exact_type
 from bitloom.arith.narrow import check_domain
 from bitloom.arith.rescale import EXACT
@@ -24,7 +23,8 @@ from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir import Cost, Lowered, SourceNode, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
-from bitloom.ops.shared.support import require_bias_scale
+from bitloom.ops.shared.fused import activation_named, fused_clamp
+from bitloom.ops.shared.support import require_bias_scale, require_weights
 
 # Elements of the patches that are gathered at a time: some hundred kilobytes.
 _PART = 1 << 17
@@ -211,20 +211,13 @@ class ConvolutionOperator(StreamingOperator):
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """With the padding option and the fused activation that give the same."""
-        made = outputs[0].type
-        scale, zero_point = made.required_quantization.scale, made.required_quantization.zero_point
-        for activation in FUSED_ACTIVATIONS:
-            if self.activation == activation_range(activation, scale, zero_point, made.integer):
-                break
-        else:
-            raise UnsupportedError(f"a clamp to {self.activation} is none of {', '.join(FUSED_ACTIVATIONS)}")
         attributes = {
             "padding": self.geometry(inputs[1].type.shape).option(inputs[0].type.shape[1:3]),
             "stride_h": self.strides[0],
             "stride_w": self.strides[1],
             "dilation_h_factor": self.dilations[0],
             "dilation_w_factor": self.dilations[1],
-            "fused_activation_function": activation,
+            "fused_activation_function": activation_named(self.activation, outputs[0].type),
         }
         return SourceNode(self.tflite[0], attributes, tuple(inputs), tuple(outputs), self.name)
 
@@ -235,12 +228,7 @@ class ConvolutionOperator(StreamingOperator):
         output = source.outputs[0].type
         cls._check_kinds(source, x, weights, bias)
         cls.check_source(source)
-        activation = source.attributes.get("fused_activation_function", "NONE")
-        if activation not in FUSED_ACTIVATIONS:
-            raise UnsupportedError(
-                f"fused activation {activation} in {source.kind}; supported: {', '.join(FUSED_ACTIVATIONS)}",
-                where=source.where,
-            )
+        clamp = fused_clamp(source)
         made = output.required_quantization
         geometry = _geometry(source, x, weights)
         operator = cls(
@@ -248,7 +236,7 @@ class ConvolutionOperator(StreamingOperator):
             weight_zero_point=weights.type.required_quantization.zero_points[0],
             output_zero_point=made.zero_point,
             rescale=cls._rescale(source, x, weights, bias),
-            activation=activation_range(activation, made.scale, made.zero_point, output.integer),
+            activation=clamp,
             output=output.integer,
             strides=geometry.strides,
             dilations=geometry.dilations,
@@ -262,15 +250,7 @@ class ConvolutionOperator(StreamingOperator):
         rejects = f"{source.kind} {{}}, which LiteRT's reference kernel rejects"
         if len(source.inputs) > 3:
             raise UnsupportedError(rejects.format(f"with {len(source.inputs)} operands"), where=source.where)
-        if not weights.is_constant or (bias is not None and not bias.is_constant):
-            raise UnsupportedError(f"{source.kind} with weights or bias that are computed", where=source.where)
-        found = (str(x.type.element), str(weights.type.element), str(source.outputs[0].type.element))
-        if found not in cls.kernel_types:
-            raise UnsupportedError(
-                f"{source.kind} of {found[0]} with {found[1]} weights to {found[2]}; supported: "
-                + ", ".join(f"{given} with {weight} to {made}" for given, weight, made in cls.kernel_types),
-                where=source.where,
-            )
+        found = require_weights(source, x, weights, bias, cls.kernel_types)
         if bias is None and (cls.bias_required or len(source.inputs) > 2):
             raise UnsupportedError(rejects.format("without bias"), where=source.where, remedy="add a bias of zeros")
         if bias is not None and any(bias.type.quantization.zero_points if bias.type.quantization else ()):

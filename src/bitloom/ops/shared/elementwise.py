@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType
-from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.circuits.pairs import SingleTableCircuit
 from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
@@ -186,36 +185,6 @@ def pair_operands(source: SourceNode, kinds: Sequence[str]) -> tuple[Value, Valu
         raise UnsupportedError(f"{source.kind} of int16 with a zero point that is not 0", where=source.where)
     constants = [position for position, value in enumerate((left, right)) if value.is_constant]
     return left, right, constants[0] if len(constants) == 1 else None
-
-
-def fused_clamp(source: SourceNode) -> Interval:
-    """The clamp of a node's fused activation, in output integers.
-
-    Raises:
-        UnsupportedError: an activation that the reference kernels do not fuse.
-    """
-    activation = source.attributes.get("fused_activation_function", "NONE")
-    if activation not in FUSED_ACTIVATIONS:
-        raise UnsupportedError(
-            f"fused activation {activation} in {source.kind}; supported: {', '.join(FUSED_ACTIVATIONS)}",
-            where=source.where,
-        )
-    made = source.outputs[0].type
-    quantization = made.required_quantization
-    return activation_range(activation, quantization.scale, quantization.zero_point, made.integer)
-
-
-def activation_named(clamp: Interval, made: TensorType) -> str:
-    """The first fused activation whose clamp this is.
-
-    Raises:
-        UnsupportedError: none is.
-    """
-    quantization = made.required_quantization
-    for activation in FUSED_ACTIVATIONS:
-        if clamp == activation_range(activation, quantization.scale, quantization.zero_point, made.integer):
-            return activation
-    raise UnsupportedError(f"a clamp to {clamp} is none of {', '.join(FUSED_ACTIVATIONS)}")
 
 
 def pair_example(

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale
-from bitloom.arith.activation import FUSED_ACTIVATIONS, activation_range
 from bitloom.circuits.pool_windows import Padding, Windows
 from bitloom.circuits.pools import PoolCircuit
 from bitloom.circuits.reduction import ReductionCircuit, Result, reduction_stages
@@ -19,6 +18,7 @@ from bitloom.hw.reduce import Reduction
 from bitloom.ir import Cost, Example, Lowered, Quantization, SourceNode, TensorType, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
+from bitloom.ops.shared.fused import activation_named, fused_clamp
 from bitloom.ops.shared.support import example_graph, require_kinds
 
 
@@ -100,7 +100,7 @@ class PoolOperator(StreamingOperator):
             "filter_width": self.window[1],
             "stride_h": self.strides[0],
             "stride_w": self.strides[1],
-            "fused_activation_function": _fused_activation(self.activation, made),
+            "fused_activation_function": activation_named(self.activation, made),
         }
         return SourceNode(self.tflite[0], attributes, tuple(inputs), tuple(outputs), self.name)
 
@@ -109,12 +109,7 @@ class PoolOperator(StreamingOperator):
         """From a file's node."""
         require_kinds(source, [(kind, kind) for kind in cls.kernel_types])
         attributes = source.attributes
-        activation = attributes.get("fused_activation_function", "NONE")
-        if activation not in FUSED_ACTIVATIONS:
-            raise UnsupportedError(
-                f"fused activation {activation} in {source.kind}; supported: {', '.join(FUSED_ACTIVATIONS)}",
-                where=source.where,
-            )
+        clamp = fused_clamp(source)
         padding = attributes.get("padding", Padding.SAME.name)
         if padding not in Padding.__members__:
             raise UnsupportedError(f"{source.kind} with padding {padding}", where=source.where)
@@ -122,24 +117,9 @@ class PoolOperator(StreamingOperator):
             window=(int(attributes.get("filter_height", 0)), int(attributes.get("filter_width", 0))),
             strides=(int(attributes.get("stride_h", 0)), int(attributes.get("stride_w", 0))),
             padding=Padding[padding],
-            activation=_clamp(activation, source.outputs[0].type),
+            activation=clamp,
         )
         return Lowered(operator, (source.operand(0).name,))
-
-
-def _clamp(activation: str, made: TensorType) -> Interval:
-    """The clamp of a fused activation; without one, tensors need no quantization."""
-    if activation == "NONE":
-        return Interval(made.integer.minimum, made.integer.maximum)
-    quantization = made.required_quantization
-    return activation_range(activation, quantization.scale, quantization.zero_point, made.integer)
-
-
-def _fused_activation(clamp: Interval, made: TensorType) -> str:
-    for activation in FUSED_ACTIVATIONS:
-        if clamp == _clamp(activation, made):
-            return activation
-    raise UnsupportedError(f"a clamp to {clamp} is none of {', '.join(FUSED_ACTIVATIONS)}")
 
 
 class ExamplePools:

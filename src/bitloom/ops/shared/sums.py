@@ -16,13 +16,12 @@ from bitloom.ir import Example, Lowered, SourceNode, Value
 from bitloom.ops.shared.elementwise import (
     Int64Array,
     PairOperator,
-    activation_named,
-    fused_clamp,
     occurring,
     pair_example,
     pair_operands,
     spread,
 )
+from bitloom.ops.shared.fused import activation_named, fused_clamp
 
 _KINDS = ("int8", "uint8", "int16")
 

@@ -52,6 +52,36 @@ def require_kinds(source: SourceNode, kinds: Iterable[tuple[str, str]]) -> None:
         raise UnsupportedError(f"{source.kind} from {found[0]} to {found[1]}; supported: {said}", where=source.where)
 
 
+def require_weights(
+    source: SourceNode, x: Value, weights: Value, bias: Value | None, kinds: Sequence[tuple[str, str, str]]
+) -> tuple[str, str, str]:
+    """Check that weights and bias are constant, and that a kernel has these element types.
+
+    Args:
+        source: the node.
+        x: its moving operand.
+        weights: of its products.
+        bias: if it has one.
+        kinds: element types of the input, the weights and the output.
+
+    Returns:
+        Which of the kinds it is.
+
+    Raises:
+        UnsupportedError: computed weights, or types that the kernel has not.
+    """
+    if not weights.is_constant or (bias is not None and not bias.is_constant):
+        raise UnsupportedError(f"{source.kind} with weights or bias that are computed", where=source.where)
+    found = (str(x.type.element), str(weights.type.element), str(source.outputs[0].type.element))
+    if found not in kinds:
+        raise UnsupportedError(
+            f"{source.kind} of {found[0]} with {found[1]} weights to {found[2]}; supported: "
+            + ", ".join(f"{given} with {weight} to {made}" for given, weight, made in kinds),
+            where=source.where,
+        )
+    return found
+
+
 def require_bias_scale(source: SourceNode, x: Value, weights: Value, bias: Value | None) -> None:
     """Check that a bias has the scale of the products, to which it is added as it is; weights have one scale.
 
