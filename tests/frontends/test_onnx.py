@@ -162,6 +162,11 @@ HALVES = {
     "gray": ((1, 1, 8, 8), [2, 2]),
     "rest": ((2, 2, 7, 9), [2, 2]),
     "lines": ((1, 3, 16), [4]),
+    "whole": ((1, 40, 4, 6), [4, 6]),
+    "global": ((1, 40, 4, 4), []),
+    "global_square": ((1, 40, 2, 2), []),
+    "global_wide": ((1, 20, 5, 8), []),
+    "global_line": ((1, 20, 12), []),
 }
 
 
@@ -176,7 +181,10 @@ def test_averages_that_are_halves_are_exact(
     builder = OnnxBuilder(shape)
     point = 128 if element == "uint8" else 0
     x = builder.through("x", given[0], given[1] + point, element)
-    y = builder.node("AveragePool", x, kernel_shape=kernel, strides=kernel)
+    if "global" in case:
+        y = builder.node("GlobalAveragePool", x)
+    else:
+        y = builder.node("AveragePool", x, kernel_shape=kernel, strides=[1, 1] if case == "whole" else kernel)
     builder.through(builder.node("Relu", y) if case == "gray" else y, made[0], made[1] + point, element)
     model = builder.load()
     assert "binary32_sum" in [node.operator.name for node in model.graph.nodes]

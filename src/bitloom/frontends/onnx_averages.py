@@ -26,6 +26,7 @@ from bitloom.frontends.onnx_values import Bounds, Scale, Tensor
 from bitloom.frontends.onnx_windows import Window, images_made
 from bitloom.ir import Value
 from bitloom.ops.binary32_sum import Binary32Sum, binary32_products
+from bitloom.ops.gather import Gather
 from bitloom.ops.lookup import Lookup
 from bitloom.ops.multi_threshold import MultiThreshold
 
@@ -33,6 +34,7 @@ Int64Array = npt.NDArray[np.int64]
 
 _WIDEST = 8  # Bits of elements whose products with the scale are a table of hardware.
 _LARGEST_STEP = 2  # Along rows: with larger ones, ONNX Runtime adds in another order.
+_PARTS = 4  # Sums that ONNX Runtime keeps of whole images.
 # Scales in whose neighbourhood no binary32 number is subnormal or infinite.
 _SCALES = (2.0**-64, 2.0**64)
 
@@ -41,38 +43,63 @@ def binary32_average(
     builder: GraphBuilder, images: Tensor, given: Scale, window: Window, made: Scale, bounds: Bounds, name: str
 ) -> Tensor | None:
     """An average pool whose sums may be halves, or None: where none is, or where the order of additions is unknown."""
-    if not _tiles(images, window, given) or not _has_halves(window, given, made):
+    if not (_tiles(images, window) and _has_halves(window.taps, given, made)):
         return None
     (down, across), (height, width) = window.taps, images.shape[2:]
     parts = {2: range(height // down * down), 3: range(width // across * across)}
     value = builder.images(builder.sliced(images, parts, f"{name}_whole_windows")).value
-    integers = range(given.element.minimum - given.zero_point, given.element.maximum + 1 - given.zero_point)
-    entries = binary32_products(given.scale, integers)
-    wide = IntType.holding(min(entries), max(entries))
-    products = builder.node(Lookup(given.element, wide, entries), [value], f"{name}_products")
-    sums = builder.node(Binary32Sum(window.taps), [products], f"{name}_sums")
+    sums = builder.node(Binary32Sum(window.taps), [_products(builder, value, given, name)], f"{name}_sums")
     return images_made(_quantized(builder, sums, given, math.prod(window.taps), made, bounds, name))
 
 
-def _tiles(images: Tensor, window: Window, given: Scale) -> bool:
+def binary32_global_average(
+    builder: GraphBuilder, images: Tensor, given: Scale, made: Scale, bounds: Bounds, name: str
+) -> Tensor | None:
+    """The same of whole images: sums of every fourth element, of which the first and third are added before others."""
+    batch, channels, height, width = images.shape
+    count = height * width
+    if count % _PARTS or not _has_halves((height, width), given, made):
+        return None
+    products = _products(builder, builder.images(images).value, given, name)
+    sums = builder.shaped(products, (batch, count // _PARTS, _PARTS, channels))
+    for index, window in enumerate(((count // _PARTS, 1), (1, 2), (1, 2))):
+        if index == 1:
+            sums = builder.node(Gather(2, (0, 2, 1, 3), (_PARTS,)), [sums], f"{name}_paired")
+        if window != (1, 1):
+            sums = builder.node(Binary32Sum(window), [sums], f"{name}_sums{index}")
+    return images_made(_quantized(builder, sums, given, count, made, bounds, name))
+
+
+def _products(builder: GraphBuilder, value: Value, given: Scale, name: str) -> Value:
+    """What DequantizeLinear makes, in units of the scale's last place."""
+    integers = range(given.element.minimum - given.zero_point, given.element.maximum + 1 - given.zero_point)
+    entries = binary32_products(given.scale, integers)
+    wide = IntType.holding(min(entries), max(entries))
+    return builder.node(Lookup(given.element, wide, entries), [value], f"{name}_products")
+
+
+def _tiles(images: Tensor, window: Window) -> bool:
     """Whether windows tile the image, and their elements are added in an order that is known."""
-    (down, across), channels = window.taps, images.shape[1]
-    plain = not any(window.pads) and window.dilations == (1, 1) and window.strides == window.taps
-    ordered = down == 1 or across == 1 or window.strides[1] <= _LARGEST_STEP
-    return (
-        plain and ordered and channels > 0 and given.element.bits <= _WIDEST and _SCALES[0] < given.scale < _SCALES[1]
+    (down, across), sizes = window.taps, images.shape[2:]
+    apart = all(
+        stride == taps or taps == size for stride, taps, size in zip(window.strides, window.taps, sizes, strict=True)
     )
+    ordered = down == 1 or across == 1 or window.strides[1] <= _LARGEST_STEP
+    fitting = down <= sizes[0] and across <= sizes[1]
+    return apart and ordered and fitting and not any(window.pads) and window.dilations == (1, 1)
 
 
-def _has_halves(window: Window, given: Scale, made: Scale) -> bool:
+def _has_halves(taps: tuple[int, int], given: Scale, made: Scale) -> bool:
     """Whether the average of some sum lies within binary32's errors of a half."""
-    count = math.prod(window.taps)
+    if given.element.bits > _WIDEST or not all(_SCALES[0] < each.scale < _SCALES[1] for each in (given, made)):
+        return False
+    count = math.prod(taps)
     low, high = (count * (end - given.zero_point) for end in (given.element.minimum, given.element.maximum))
     averages = np.arange(low, high + 1) * (given.scale / made.scale / count)
     reached = averages[np.abs(averages) <= 1 << made.element.bits]
     distance = np.abs(reached - np.floor(reached) - 0.5)
     # Each operation of binary32 is off by 2**-24 of its result at most.
-    return bool((distance <= np.abs(reached) * (sum(window.taps) + 4) * 2.0**-24).any())
+    return bool((distance <= np.abs(reached) * (sum(taps) + 4) * 2.0**-24).any())
 
 
 def _quantized(

@@ -170,9 +170,8 @@ def _gemm(context: Context) -> Meaning:
 
 
 def _average_pool(context: Context) -> Meaning:
-    if "Global" in context.node.kind:
-        return onnx_pools.average_pool(context.builder, context.reals(), {})
-    return onnx_pools.average_pool(context.builder, context.reals(), context.attributes, in_binary32=True)
+    attributes = {} if "Global" in context.node.kind else context.attributes
+    return onnx_pools.average_pool(context.builder, context.reals(), attributes, in_binary32=True)
 
 
 def _function(context: Context) -> Meaning:

@@ -11,7 +11,7 @@ import numpy as np
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.circuits.pool_windows import Padding
 from bitloom.errors import UnsupportedError
-from bitloom.frontends.onnx_averages import binary32_average
+from bitloom.frontends.onnx_averages import binary32_average, binary32_global_average
 from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_values import Bounds, Computed, Dequantized, Scale, Tensor
 from bitloom.frontends.onnx_windows import Window, images_made, lifted, lowered, lowered_behind, window_of
@@ -49,7 +49,11 @@ def average_pool(
         )
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
-        found = binary32_average(builder, images, x.scale, window, made, bounds, name) if in_binary32 else None
+        found = None
+        if in_binary32 and window.taps == images.shape[2:] and not any(window.pads):
+            found = binary32_global_average(builder, images, x.scale, made, bounds, name)
+        elif in_binary32:
+            found = binary32_average(builder, images, x.scale, window, made, bounds, name)
         if found is not None:
             return found
         value = builder.images(images).value
