@@ -15,6 +15,7 @@ Each stage reads one threshold, by the channel and by what the stages before hav
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -129,7 +130,7 @@ def thresholds(
     """
     channels = channels[: period(channels)]
 
-    def compute(data: list[WireVector], taken: WireVector) -> list[WireVector]:
+    def compute(data: Sequence[WireVector], taken: WireVector) -> Sequence[WireVector]:
         position: WireVector | None = None
         if len(channels) > 1:
             position, _ = wrapping_counter(f"{name}_position", len(channels), taken, reset)
