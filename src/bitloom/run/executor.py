@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bitloom.arith import IntType
-from bitloom.errors import InputError, UsageError
+from bitloom.errors import InputError, UnsupportedError, UsageError
 from bitloom.frontends import Model
 from bitloom.ir import Graph, TensorType
 from bitloom.ir.operator import Array
@@ -84,14 +84,28 @@ MOST_MACS_IN_PYRTL = 100_000
 def default_executors(model: Model) -> tuple[str, ...]:
     """Every executor but the judges of other formats than the model's, and but PyRTL where it would take minutes.
 
+    A graph that came from no file is LiteRT's to judge if TFLite can say it: not if its activations have 4 bits, say.
+
     PyRTL's simulation of a network of `MOST_MACS_IN_PYRTL` takes seconds an inference; Verilator's runs the same
     circuit a hundred times as fast.
     """
     judges = {"litert", "onnxruntime", "onnx-reference"}
     left_out = judges - {model.onnx.judge if model.onnx is not None else "litert"}
+    if model.onnx is None and model.flatbuffer is None and not _is_tflite(model.graph):
+        left_out.add("litert")
     if model.graph.macs > MOST_MACS_IN_PYRTL:
         left_out.add("pyrtl")
     return tuple(name for name in EXECUTORS if name not in left_out)
+
+
+def _is_tflite(graph: Graph) -> bool:
+    from bitloom.export.tflite import graph_to_tflite  # slow to import
+
+    try:
+        graph_to_tflite(graph)
+    except UnsupportedError:
+        return False
+    return True
 
 
 class Executor(Protocol):
