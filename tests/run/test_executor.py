@@ -119,3 +119,7 @@ def test_large_networks_leave_pyrtl_out_where_nobody_asks_for_it() -> None:
     assert small.macs <= MOST_MACS_IN_PYRTL < large.macs
     assert default_executors(Model(small, "small")) == ("litert", "numpy", "pyrtl", "verilog")
     assert default_executors(Model(large, "large")) == ("litert", "numpy", "verilog")
+
+
+def test_litert_is_no_judge_of_what_tflite_cannot_say() -> None:
+    assert default_executors(Model(int5_graph(), "narrow")) == ("numpy", "pyrtl", "verilog")
