@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bitloom.cli import files
@@ -11,7 +12,7 @@ from bitloom.cli.progress import progress
 from bitloom.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bitloom.ir.operator import Array
     from bitloom.quantize import Quantized, QuantizeOptions
     from bitloom.quantize.compare import TensorError
+    from bitloom.quantize.sensitivity import Sensitivity
 
 NAME = "quantize"
 HELP = "make an integer network of a float model, with samples to calibrate by"
@@ -35,6 +37,7 @@ examples:
   bitloom quantize model.tflite --calibrate samples.npz --layer logits=8/16 --ranges entropy -o model.bitloom"""
 
 _COMPARED = 100
+_NAME_WIDTH = 32
 _DEFAULT_SAMPLES = 1000
 
 
@@ -84,6 +87,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--symmetric", action="store_true", help="activations with the zero point 0")
     group.add_argument("--power-of-two", action="store_true", help="scales that are powers of two")
+    refining = parser.add_argument_group("refinements")
+    for flag, text in (
+        ("--adaptive-rounding", "round weights so that layers' outputs have the least error"),
+        ("--bias-correction", "take back with biases what rounding adds on average"),
+    ):
+        refining.add_argument(
+            flag, choices=("auto", "on", "off"), default="auto", help=f"{text}; auto: where weights have < 8 bits"
+        )
+    refining.add_argument(
+        "--equalize", action="store_true", help="move scales between neighbouring layers first (helps --per-tensor)"
+    )
+    refining.add_argument(
+        "--average-bits",
+        type=float,
+        metavar="B",
+        help="choose the weights' widths by each layer's sensitivity, B bits on average",
+    )
+    refining.add_argument("--sensitivity", action="store_true", help="show what each layer would lose at each width")
     group.add_argument(
         "--dead-channels",
         choices=("refuse", "keep"),
@@ -108,10 +129,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bitloom.frontends import load_float
     from bitloom.quantize import quantize
     from bitloom.quantize.compare import compare
+    from bitloom.quantize.quantize import measured
     from bitloom.quantize.samples import RANDOM, read_samples
 
     options = _options(arguments)
     check_destination(arguments.output)
+    _check_format(options, arguments.output)
     files.check_file(arguments.json)
     with progress() as report:
         report("reading")
@@ -127,10 +150,16 @@ def run(arguments: argparse.Namespace) -> int:
         compared = {name: array[:_COMPARED] for name, array in made.state.inputs.items()}
         errors = compare(made.state.graph, made.graph, compared)
         accuracies = _accuracies(made, arguments)
+        sensitivities = measured(made.state, partial(told, "measuring sensitivity")) if arguments.sensitivity else ()
     save(made.graph, arguments.output)
     if arguments.json:
-        files.write_json(arguments.json, _content(made, errors, accuracies))
+        content = _content(made, errors, accuracies)
+        if arguments.sensitivity:
+            content["sensitivity"] = [_losses(each) for each in sensitivities]
+        files.write_json(arguments.json, content)
     if arguments.json != files.STANDARD_OUTPUT:
+        if arguments.sensitivity:
+            _print_sensitivities(sensitivities)
         _print(made, errors, accuracies, arguments)
     return 0
 
@@ -153,9 +182,26 @@ def _options(arguments: argparse.Namespace) -> QuantizeOptions:
         weight_ranges=arguments.weight_ranges,
         symmetric=arguments.symmetric,
         power_of_two=arguments.power_of_two,
+        equalize=arguments.equalize,
+        adaptive_rounding=arguments.adaptive_rounding,
+        bias_correction=arguments.bias_correction,
+        average_weight_bits=arguments.average_bits,
         dead_channels=arguments.dead_channels,
         float_io=arguments.float_io,
     )
+
+
+def _check_format(options: QuantizeOptions, output: str) -> None:
+    """Refuse widths that the format lacks before the long work."""
+    if not output.endswith(".tflite"):
+        return
+    for widths in (options.widths, *options.layers.values()):
+        if widths.activations not in (8, 16) or widths.weights > 8:
+            raise UsageError(
+                f"TFLite has no kernels for {widths} bits, only for weights of up to 8 and activations of 8 or 16",
+                where=output,
+                remedy="write a .bitloom file, or choose other --bits",
+            )
 
 
 def _accuracies(made: Quantized, arguments: argparse.Namespace) -> tuple[int, int, int] | None:
@@ -245,7 +291,7 @@ def _print(
     accuracies: tuple[int, int, int] | None,
     arguments: argparse.Namespace,
 ) -> None:
-    from bitloom.cli.render import label, make_table, output_console, percent
+    from bitloom.cli.render import label, make_table, output_console, percent, shortened
 
     console: Console = output_console()
     state, decibels = made.state, {error.name: error.decibels for error in errors}
@@ -257,8 +303,8 @@ def _print(
         weights, made_type = state.weights.get(name), state.chosen.types.get(name)
         bits = f"{weights.type.element.bits if weights else ''}/{made_type.element.bits if made_type else ''}"
         table.add_row(
-            label(name),
-            label(node.kind),
+            label(shortened(name, _NAME_WIDTH)),
+            label(node.kind.lower()),
             label(f"{weights.type.size:,}" if weights else ""),
             label(bits if weights else bits.removeprefix("/")),
             label(_range(state.chosen.types, name)),
@@ -273,6 +319,27 @@ def _print(
             said = f"{name:<11} {percent(number, count)}  ({number:,} of {count:,} test samples right)"
             console.print(said, soft_wrap=True)
     console.print(f"written     {arguments.output}", soft_wrap=True)
+
+
+def _losses(sensitivity: Sensitivity) -> dict[str, object]:
+    return {"name": sensitivity.layer, "weights": sensitivity.noise, "result": sensitivity.result_noise}
+
+
+def _print_sensitivities(sensitivities: Sequence[Sensitivity]) -> None:
+    """Signal to noise at the outputs, with one layer's weights, or its result, rounded and all else real."""
+    import math
+
+    from bitloom.cli.render import label, make_table, output_console
+
+    console: Console = output_console()
+    widths = sorted({bits for each in sensitivities for bits in each.noise})
+    columns = [f"{bits} bits" for bits in widths]
+    table = make_table(console, "layer", "rounded", *columns, right=columns)
+    for each in sensitivities:
+        for name, noise in (("weights", each.noise), ("result", each.result_noise)):
+            decibels = [-10 * math.log10(noise[bits]) if noise.get(bits) else math.inf for bits in widths]
+            table.add_row(label(each.layer), label(name), *(label(f"{number:.1f} dB") for number in decibels))
+    console.print(table)
 
 
 def _range(types: Mapping[str, object], name: str) -> str:

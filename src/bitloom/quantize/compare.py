@@ -9,7 +9,7 @@ import numpy as np
 
 from bitloom.arith import IntType
 from bitloom.data import quantize_inputs
-from bitloom.ir import Graph
+from bitloom.ir import FLOAT32, Graph, TensorType
 from bitloom.ir.float_graph import FloatGraph
 from bitloom.ir.operator import Array
 from bitloom.run.float_litert import FloatEvaluator
@@ -71,6 +71,10 @@ def _real(graph: Graph, name: str, values: Array) -> Array:
     return (values.astype(np.float64) - quantization.zero_point) * quantization.scale
 
 
+def _is_real(tensor: TensorType) -> bool:
+    return tensor.quantization is not None or tensor.element == FLOAT32
+
+
 def compare(reference: FloatGraph, graph: Graph, inputs: Mapping[str, Array]) -> tuple[TensorError, ...]:
     """The error of every tensor that both networks have, in the order it is computed.
 
@@ -79,7 +83,7 @@ def compare(reference: FloatGraph, graph: Graph, inputs: Mapping[str, Array]) ->
         graph: the integer network.
         inputs: float32 (samples, *shape) by name.
     """
-    shared = [name for name in graph.computed if reference.producer(name) and graph.type(name).quantization]
+    shared = [name for name in graph.computed if reference.producer(name) and _is_real(graph.type(name))]
     signal, noise, largest = (dict.fromkeys(shared, 0.0) for _ in range(3))
     evaluator = FloatEvaluator(reference)
     samples = len(next(iter(inputs.values())))

@@ -13,6 +13,9 @@ RANGES = ("min-max", "percentile", "mse", "entropy")
 
 DEAD_CHANNELS = ("refuse", "keep")
 
+REFINEMENTS = ("auto", "on", "off")
+"""Whether a step refines; ``auto``: where it pays, which is where weights have fewer than 8 bits."""
+
 _NARROWEST, _WIDEST = 2, 16
 _LARGEST_TYPE = 32
 
@@ -74,6 +77,11 @@ class QuantizeOptions:
         weight_ranges: ``min-max``, ``mse``, or ``auto``: mse where weights have fewer than 8 bits.
         symmetric: activations of up to 8 bits with the zero point 0. Wider ones have no other.
         power_of_two: scales are powers of two, those of activations and of weights.
+        equalize: move scales between neighbouring layers first, which pays where weights have one scale for a layer.
+        adaptive_rounding: one of `REFINEMENTS`: round weights so that the layers' outputs have the least error.
+        bias_correction: one of `REFINEMENTS`: take back with the biases what rounding adds on average.
+        average_weight_bits: choose the weights' widths by the layers' sensitivity, so many bits on average; None for
+            `widths`. Layers that `layers` names keep theirs.
         dead_channels: ``refuse`` a channel whose weights are all 0, and a tensor that is always 0; or ``keep`` them.
         float_io: the network takes and gives real numbers (QUANTIZE in front, DEQUANTIZE behind).
 
@@ -89,6 +97,10 @@ class QuantizeOptions:
     weight_ranges: str = "auto"
     symmetric: bool = False
     power_of_two: bool = False
+    equalize: bool = False
+    adaptive_rounding: str = "auto"
+    bias_correction: str = "auto"
+    average_weight_bits: float | None = None
     dead_channels: str = "refuse"
     float_io: bool = False
 
@@ -97,14 +109,24 @@ class QuantizeOptions:
             "ranges": RANGES,
             "weight_ranges": ("auto", "min-max", "mse"),
             "dead_channels": DEAD_CHANNELS,
+            "adaptive_rounding": REFINEMENTS,
+            "bias_correction": REFINEMENTS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"{name} is one of {', '.join(allowed)}, not '{getattr(self, name)}'")
         if not 50 < self.percentile <= 100:
             raise UsageError(f"the percentile {self.percentile:g} is not between 50 and 100")
+        average = self.average_weight_bits
+        if average is not None and not _NARROWEST <= average <= _WIDEST:
+            raise UsageError(f"an average of {average:g} bits a weight is not between {_NARROWEST} and {_WIDEST}")
         object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
 
     def of_layer(self, name: str) -> Widths:
         """Widths of the layer that makes a tensor."""
         return self.layers.get(name, self.widths)
+
+    def refines(self, choice: str) -> bool:
+        """Whether a step of one of `REFINEMENTS` is wanted."""
+        narrow = any(widths.weights < 8 for widths in (self.widths, *self.layers.values()))
+        return choice == "on" or (choice == "auto" and (narrow or self.average_weight_bits is not None))

@@ -11,11 +11,16 @@ from bitloom.ir import Graph
 from bitloom.ir.float_graph import FloatGraph
 from bitloom.ir.operator import Array
 from bitloom.quantize.activations import assign_types, names_of_layers
+from bitloom.quantize.adaptive_rounding import round_adaptively
+from bitloom.quantize.bias_correction import correct_biases
 from bitloom.quantize.calibration import calibration_inputs, collect_statistics
+from bitloom.quantize.equalize import equalize
 from bitloom.quantize.lower import lower
-from bitloom.quantize.options import QuantizeOptions
+from bitloom.quantize.moments import collect_moments
+from bitloom.quantize.options import QuantizeOptions, Widths
 from bitloom.quantize.prepare import prepare
 from bitloom.quantize.rules import check_support
+from bitloom.quantize.sensitivity import CANDIDATES, Sensitivity, choose_widths, measure_sensitivity
 from bitloom.quantize.state import State
 from bitloom.quantize.weights import quantize_weights
 
@@ -65,15 +70,60 @@ def _quantize_weights(state: State, _: Progress) -> State:
     return replace(state, weights=quantize_weights(state.graph, state.chosen, state.options))
 
 
+def _equalize(state: State, _: Progress) -> State:
+    return replace(state, graph=equalize(state.graph))
+
+
+def _choose_widths(state: State, progress: Progress) -> State:
+    told = partial(progress, "choosing widths")
+    found = measured(state, told)
+    average = state.options.average_weight_bits
+    assert average is not None, "the step is wanted where there is one"
+    given = state.options.layers
+    free = [each for each in found if each.layer not in given]
+    layers = {
+        name: Widths(bits, state.options.widths.activations) for name, bits in choose_widths(free, average).items()
+    }
+    return replace(state, options=replace(state.options, layers={**layers, **given}))
+
+
+def measured(state: State, progress: Callable[[int, int], None] | None = None) -> tuple[Sensitivity, ...]:
+    """The sensitivity of every layer of a calibrated network."""
+    by_bits = {}
+    for bits in CANDIDATES:
+        options = replace(state.options, widths=Widths(8, bits), layers={})
+        by_bits[bits] = assign_types(state.graph, state.statistics, options)
+    return measure_sensitivity(state.graph, by_bits, state.inputs, state.options, progress=progress)
+
+
+def _refine(state: State, progress: Progress) -> State:
+    options, graph, weights = state.options, state.graph, state.weights
+    adaptive = options.refines(options.adaptive_rounding)
+    told = partial(progress, "refining")
+    moments = collect_moments(graph, state.chosen, state.inputs, second=adaptive, progress=told)
+    if adaptive:
+        weights = round_adaptively(graph, weights, moments)
+    if options.refines(options.bias_correction):
+        graph = correct_biases(graph, weights, moments)
+    return replace(state, graph=graph, weights=weights)
+
+
+def _refinement_wanted(options: QuantizeOptions) -> bool:
+    return options.refines(options.adaptive_rounding) or options.refines(options.bias_correction)
+
+
 def _lower(state: State, _: Progress) -> State:
     return replace(state, integers=lower(state.graph, state.chosen, state.weights, float_io=state.options.float_io))
 
 
 STEPS: tuple[Step, ...] = (
     Step("preparing", _prepare),
+    Step("equalizing", _equalize, lambda options: options.equalize),
     Step("calibrating", _calibrate),
+    Step("choosing widths", _choose_widths, lambda options: options.average_weight_bits is not None),
     Step("choosing ranges", _choose_ranges),
     Step("quantizing weights", _quantize_weights),
+    Step("refining", _refine, _refinement_wanted),
     Step("lowering", _lower),
 )
 """In order. A step that changes the float network stands in front of calibration, one that changes ranges, weights or

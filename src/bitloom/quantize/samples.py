@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from bitloom.errors import InputError
 from bitloom.ir import FLOAT32, TensorType
 from bitloom.ir.float_graph import FloatGraph
 from bitloom.ir.operator import Array
+from bitloom.quantize.calibration import calibration_inputs
 from bitloom.run.inputs import fitting_dataset
 
 RANDOM = "random"
@@ -81,22 +82,21 @@ def _from_folder(graph: FloatGraph, folder: Path) -> dict[str, Array]:
     files = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     if not files:
         raise InputError(f"holds no file that ends with {', '.join(_SUFFIXES)}", where=str(folder))
-    parts = [_from_file(graph, path) for path in files]
-    for path, part in zip(files, parts, strict=True):
-        if part.keys() != parts[0].keys():
-            raise InputError(f"has arrays for {', '.join(part)}, {files[0].name} for others", where=str(path))
-    return {name: _joined(graph, name, [part[name] for part in parts], files) for name in parts[0]}
+    parts = [_of_shape(graph, path, _from_file(graph, path)) for path in files]
+    return {name: np.concatenate([part[name] for part in parts]) for name in graph.inputs}
 
 
-def _joined(graph: FloatGraph, name: str, arrays: Sequence[Array], files: Sequence[Path]) -> Array:
-    """Samples of all files; a file may hold one sample without an axis of samples."""
-    shape = graph.tensor(name).shape if name in graph.inputs else None
-    single = [array[None] if array.shape == shape or array.shape == (shape or ())[1:] else array for array in arrays]
-    for array, path in zip(single, files, strict=True):
-        if array.shape[1:] != single[0].shape[1:]:
-            said = f"samples of shape {list(array.shape[1:])}, {files[0].name} of {list(single[0].shape[1:])}"
-            raise InputError(f"holds {said}", where=str(path))
-    return np.concatenate(single)
+def _of_shape(graph: FloatGraph, path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
+    """What a file of a folder holds, as samples; it may be one sample without an axis of samples."""
+    shapes = {name: graph.tensor(name).shape for name in arrays if name in graph.inputs}
+    single = {
+        name: array[None] if array.shape in (shapes.get(name), shapes.get(name, ())[1:]) else array
+        for name, array in arrays.items()
+    }
+    try:
+        return calibration_inputs(graph, single)
+    except InputError as error:
+        raise InputError(error.what, where=f"{path}: {error.where}", remedy=error.remedy) from error
 
 
 def _from_file(graph: FloatGraph, path: Path) -> dict[str, Array]:
