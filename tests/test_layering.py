@@ -53,7 +53,10 @@ LIBRARY_USERS: dict[str, tuple[str, ...]] = {
     "tensorflow": ("train.tensorflow",),
     "tensorflow_model_optimization": ("train.tensorflow",),
     "tf_keras": ("train.tensorflow",),
-    "onnx": ("frontends.onnx_file",),
+    "onnx": (
+        "frontends.onnx_file",
+        "export.onnx_writer",
+    ),
     "onnxruntime": ("run.onnxruntime",),
     "torch": ("frontends.torch", "train.torch"),
     "sklearn": ("data.embedded",),

@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol, cast
 from bitloom.cli.errors import exit_status
 from bitloom.errors import UsageError
 
-COMMANDS = ("demo", "run", "verify", "show", "build", "synth", "train", "quantize", "matrix", "axi")
+COMMANDS = ("demo", "run", "verify", "show", "build", "synth", "train", "quantize", "convert", "matrix", "axi")
 """Modules of this package that are commands, in the order `bitloom --help` lists them. A command is one file."""
 
 _EPILOG = """\

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,10 +23,9 @@ def _tflite(graph: Graph) -> bytes:
 
 
 def _onnx(graph: Graph) -> bytes:
-    if importlib.util.find_spec("bitloom.export.onnx") is None:
-        raise ExportError("ONNX files are not written here", remedy="name a .tflite or .bitloom file")
-    writer: Callable[[Graph], bytes] = importlib.import_module("bitloom.export.onnx").graph_to_onnx
-    return writer(graph)
+    from bitloom.export.onnx import graph_to_onnx
+
+    return graph_to_onnx(graph)
 
 
 FORMATS: Mapping[str, Callable[[Graph], bytes]] = MappingProxyType(
