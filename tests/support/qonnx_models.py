@@ -33,6 +33,7 @@ class QonnxBuilder(OnnxBuilder):
     ) -> None:
         super().__init__(shape, element, opset=opset)
         self.domain = domain
+        self.domain_version = 1
         self.rng = np.random.default_rng(seed)
 
     def quant(
@@ -58,6 +59,7 @@ class QonnxBuilder(OnnxBuilder):
     def trunc(self, x: str, *numbers: float, **attributes: Any) -> str:
         """Trunc: scale, zero point and widths (version 1), or with the scale of the result before the last (2)."""
         operands = [self.constant(np.array(number, np.float32)) for number in numbers]
+        self.domain_version = max(self.domain_version, len(numbers) - 3)
         return self.node("Trunc", x, *operands, domain=self.domain, **attributes)
 
     def weights(self, shape: Sequence[int], bits: int, scale: Any = 1.0, **flags: int) -> str:  # type: ignore[override]
@@ -82,7 +84,7 @@ class QonnxBuilder(OnnxBuilder):
         """The file, whose outputs have no declared types."""
         ends = [onnx.ValueInfoProto(name=name) for name in outputs or (self.last,)]
         graph = helper.make_graph(self.nodes, "test", self.inputs, ends, self.constants)
-        domains = [helper.make_opsetid("", self.opset), helper.make_opsetid(self.domain, 1)]
+        domains = [helper.make_opsetid("", self.opset), helper.make_opsetid(self.domain, self.domain_version)]
         return bytes(helper.make_model(graph, opset_imports=domains, ir_version=8).SerializeToString())
 
     def load(self) -> Model:
