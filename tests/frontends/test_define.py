@@ -156,6 +156,16 @@ def test_depthwise_convolutions_and_groups():
     in_hardware(y)
 
 
+def test_the_odd_pixel_of_padding():
+    x, w = define.placeholder((1, 3, 3, 1), "int8", "x"), filled((1, 2, 2, 1), "int4")
+    images = some(x)
+    for padding, sides in (("SAME", (0, 1, 0, 1)), ("SAME_LOWER", (1, 0, 1, 0))):
+        named, counted = (define.conv2d(x, w, dtype="int16", padding=each) for each in (padding, sides))
+        assert np.array_equal(named.evaluate({x: images}), counted.evaluate({x: images}))
+    largest = define.max_pool(x, 2, 1, "SAME_LOWER").evaluate({x: images})
+    assert np.array_equal(largest[:, :, 0, 0], images[:, :, 0, 0])
+
+
 def test_pools_with_every_padding():
     x = define.placeholder((1, 5, 5, 3), "int5", "x")
     images = some(x)

@@ -22,7 +22,8 @@ PairLike = int | Sequence[int]
 """One number for both directions, or down and across."""
 
 PaddingLike = str | int | Sequence[int]
-"""``SAME``, ``VALID``, so many pixels on every side, or above, below, left and right."""
+"""``SAME`` (an odd pixel goes below or right), ``SAME_LOWER`` (above or left, as in NNgen's convolutions), ``VALID``, so
+many pixels on every side, or above, below, left and right."""
 
 
 def conv2d(
@@ -265,9 +266,13 @@ def padded(option: PaddingLike, image: Sequence[int], taps: Pair, strides: Pair,
         GraphError: steps that are not positive.
     """
     if isinstance(option, str):
-        if option not in ("SAME", "VALID"):
-            raise UsageError(f"the padding '{option}'", remedy="give SAME, VALID, a number, or four numbers")
-        return Geometry.of(option, image, taps, strides, dilations)
+        if option not in ("SAME", "SAME_LOWER", "VALID"):
+            raise UsageError(
+                f"the padding '{option}'", remedy="give SAME, SAME_LOWER, VALID, a number, or four numbers"
+            )
+        found = Geometry.of(option.removesuffix("_LOWER"), image, taps, strides, dilations)
+        top, bottom, left, right = found.padding
+        return replace(found, padding=(bottom, top, right, left)) if option == "SAME_LOWER" else found
     sides = (option,) * 4 if isinstance(option, int) else tuple(int(side) for side in option)
     if len(sides) != 4:
         raise UsageError(f"the padding {list(sides)}", remedy="give pixels above, below, left and right")

@@ -90,7 +90,7 @@ def _pool(
     taps = pair(window, "a window")
     steps = taps if strides is None else pair(strides, "strides")
     counted = kind == "average_pool" and fill is not None
-    if padding != "VALID" and (not isinstance(padding, str) or counted):
+    if padding != "VALID" and (not isinstance(padding, str) or padding == "SAME_LOWER" or counted):
         if fill is None:
             raise UsageError(f"the padding {padding} of an average", remedy="set count_padding, or give SAME or VALID")
         if len(x.shape) == 4:
