@@ -11,6 +11,7 @@ pytest.importorskip("onnxruntime")
 from onnx_models import OnnxBuilder, assert_equal, assert_near, differences
 
 from bitloom.frontends import load
+from bitloom.ops.binary32_sum import Binary32Sum
 from bitloom.run.executor import create_executor
 from bitloom.run.inputs import random_inputs
 from data import test_data
@@ -188,6 +189,23 @@ def test_averages_that_are_halves_are_exact(
     builder.through(builder.node("Relu", y) if case == "gray" else y, made[0], made[1] + point, element)
     model = builder.load()
     assert "binary32_sum" in [node.operator.name for node in model.graph.nodes]
+    assert_equal(model)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"kernel_shape": [4, 4], "strides": [4, 4]},
+        {"kernel_shape": [2, 4], "strides": [1, 3]},
+        {"kernel_shape": [2, 2], "strides": [3, 3], "pads": [1, 1, 0, 1], "count_include_pad": 1},
+    ],
+)
+def test_larger_steps_along_rows_are_added_row_by_row(attributes: dict[str, object]) -> None:
+    builder = OnnxBuilder((1, 4, 12, 13))
+    builder.through(builder.node("AveragePool", builder.through("x", 0.0313, 3), **attributes), 0.0313, 3)
+    model = builder.load()
+    (sums,) = [node.operator for node in model.graph.nodes if isinstance(node.operator, Binary32Sum)]
+    assert not sums.columns_first
     assert_equal(model)
 
 

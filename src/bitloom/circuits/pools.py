@@ -28,7 +28,7 @@ class Pool(Hashable, Protocol):
 
     @property
     def reduction(self) -> Reduction:
-        """Sum or maximum."""
+        """Sum, as integers or as binary32 has it, or maximum."""
 
     @property
     def activation(self) -> Interval:
@@ -114,7 +114,7 @@ class PoolCircuit(StreamingCircuit):
         """See `bitloom.hw.pool.pool`."""
         (stream,) = streams
         reduction = self.operator.reduction
-        padding = 0 if reduction is Reduction.SUM else self.element.minimum
+        padding = self.element.minimum if reduction is Reduction.MAXIMUM else 0
         return pool(name, stream, self._shape(folding), reduction, self._finish(folding), padding, reset)
 
     def _shape(self, folding: Folding) -> PoolShape:
@@ -167,8 +167,8 @@ class PoolCircuit(StreamingCircuit):
             # The constants of a group are those of all lanes of a beat.
             constants = self._constants.of_channels([group for group in range(len(counts)) for _ in range(results)])
             return Finish(self._made, None, constants, folding.rescale_in_logic, folding.fabric, by_place)
-        whole = Interval(self.element.minimum, self.element.maximum)
-        return Finish(self.element, bounds=None if clamp == whole else clamp)
+        whole = Interval(self._made.minimum, self._made.maximum)
+        return Finish(self._made, bounds=None if clamp == whole else clamp)
 
 
 @lru_cache(maxsize=128)

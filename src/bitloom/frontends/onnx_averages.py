@@ -14,6 +14,7 @@ equal, too, and less work.
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable
 
@@ -30,26 +31,54 @@ from bitloom.ops.gather import Gather
 from bitloom.ops.lookup import Lookup
 from bitloom.ops.multi_threshold import MultiThreshold
 
+
+class Binary32(enum.Enum):
+    """Whose arithmetic it is.
+
+    QLinearAveragePool adds row by row, and its zero point before it rounds; so do pools with larger steps along rows,
+    but for the zero point.
+    """
+
+    AVERAGE_POOL = enum.auto()
+    QLINEAR_AVERAGE_POOL = enum.auto()
+
+
 Int64Array = npt.NDArray[np.int64]
 
 _WIDEST = 8  # Bits of elements whose products with the scale are a table of hardware.
-_LARGEST_STEP = 2  # Along rows: with larger ones, ONNX Runtime adds in another order.
+_LARGEST_STEP = 2  # Along rows, with which ONNX Runtime's AveragePool adds columns first.
 _PARTS = 4  # Sums that ONNX Runtime keeps of whole images.
 # Scales in whose neighbourhood no binary32 number is subnormal or infinite.
 _SCALES = (2.0**-64, 2.0**64)
 
 
 def binary32_average(
-    builder: GraphBuilder, images: Tensor, given: Scale, window: Window, made: Scale, bounds: Bounds, name: str
+    builder: GraphBuilder,
+    images: Tensor,
+    given: Scale,
+    window: Window,
+    made: Scale,
+    bounds: Bounds,
+    name: str,
+    *,
+    binary32: Binary32,
 ) -> Tensor | None:
     """An average pool whose sums may be halves, or None: where none is, or where the order of additions is unknown."""
-    if not (_tiles(images, window) and _has_halves(window.taps, given, made)):
+    if window.dilations != (1, 1) or not _has_halves(window.taps, given, made):
         return None
-    (down, across), (height, width) = window.taps, images.shape[2:]
-    parts = {2: range(height // down * down), 3: range(width // across * across)}
-    value = builder.images(builder.sliced(images, parts, f"{name}_whole_windows")).value
-    sums = builder.node(Binary32Sum(window.taps), [_products(builder, value, given, name)], f"{name}_sums")
-    return images_made(_quantized(builder, sums, given, math.prod(window.taps), made, bounds, name))
+    columns_first = binary32 is Binary32.AVERAGE_POOL and window.strides[1] <= _LARGEST_STEP
+    if columns_first and (any(window.pads) or not _tiles(images, window)):
+        return None
+    if columns_first:
+        (down, across), (height, width) = window.taps, images.shape[2:]
+        parts = {2: range(height // down * down), 3: range(width // across * across)}
+        images = builder.sliced(images, parts, f"{name}_whole_windows")
+        operator = Binary32Sum(window.taps, window.taps, columns_first=True)
+    else:
+        operator = Binary32Sum(window.taps, window.strides, window.pads)
+    products = _products(builder, builder.images(images).value, given, name)
+    sums = builder.node(operator, [products], f"{name}_sums")
+    return images_made(_quantized(builder, sums, given, math.prod(window.taps), made, bounds, name, binary32))
 
 
 def binary32_global_average(
@@ -66,8 +95,9 @@ def binary32_global_average(
         if index == 1:
             sums = builder.node(Gather(2, (0, 2, 1, 3), (_PARTS,)), [sums], f"{name}_paired")
         if window != (1, 1):
-            sums = builder.node(Binary32Sum(window), [sums], f"{name}_sums{index}")
-    return images_made(_quantized(builder, sums, given, count, made, bounds, name))
+            operator = Binary32Sum(window, window, columns_first=True)
+            sums = builder.node(operator, [sums], f"{name}_sums{index}")
+    return images_made(_quantized(builder, sums, given, count, made, bounds, name, Binary32.AVERAGE_POOL))
 
 
 def _products(builder: GraphBuilder, value: Value, given: Scale, name: str) -> Value:
@@ -79,14 +109,11 @@ def _products(builder: GraphBuilder, value: Value, given: Scale, name: str) -> V
 
 
 def _tiles(images: Tensor, window: Window) -> bool:
-    """Whether windows tile the image, and their elements are added in an order that is known."""
-    (down, across), sizes = window.taps, images.shape[2:]
-    apart = all(
-        stride == taps or taps == size for stride, taps, size in zip(window.strides, window.taps, sizes, strict=True)
+    """Whether windows tile the image, but for elements behind the last."""
+    return all(
+        taps <= size and (stride == taps or taps == size)
+        for stride, taps, size in zip(window.strides, window.taps, images.shape[2:], strict=True)
     )
-    ordered = down == 1 or across == 1 or window.strides[1] <= _LARGEST_STEP
-    fitting = down <= sizes[0] and across <= sizes[1]
-    return apart and ordered and fitting and not any(window.pads) and window.dilations == (1, 1)
 
 
 def _has_halves(taps: tuple[int, int], given: Scale, made: Scale) -> bool:
@@ -103,7 +130,14 @@ def _has_halves(taps: tuple[int, int], given: Scale, made: Scale) -> bool:
 
 
 def _quantized(
-    builder: GraphBuilder, sums: Value, given: Scale, count: int, made: Scale, bounds: Bounds, name: str
+    builder: GraphBuilder,
+    sums: Value,
+    given: Scale,
+    count: int,
+    made: Scale,
+    bounds: Bounds,
+    name: str,
+    binary32: Binary32,
 ) -> Value:
     """Sums divided and quantized as binary32 does it: results and, for each but the lowest, the smallest sum."""
     _, exponent = math.frexp(given.scale)
@@ -111,7 +145,11 @@ def _quantized(
 
     def quantize(total: Int64Array) -> Int64Array:
         reals = np.ldexp(total.astype(np.float32), exponent - 24).astype(np.float32) / np.float32(count)
-        return np.clip(made.integers(reals), clamp.low, clamp.high)
+        if binary32 is Binary32.QLINEAR_AVERAGE_POOL:
+            integers = np.rint(reals / np.float32(made.scale) + np.float32(made.zero_point)).astype(np.int64)
+        else:
+            integers = made.integers(reals)
+        return np.clip(integers, clamp.low, clamp.high)
 
     ends = quantize(np.array([element.minimum, element.maximum]))
     values = np.arange(ends[0], ends[1] + 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bitloom.errors import ModelFormatError, UnsupportedError
 from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs, onnx_pools
+from bitloom.frontends.onnx_averages import Binary32
 from bitloom.frontends.onnx_context import Context, dequantized_constant
 from bitloom.frontends.onnx_integers import INTEGER_OPERATORS
 from bitloom.frontends.onnx_layers import Linear
@@ -171,7 +172,7 @@ def _gemm(context: Context) -> Meaning:
 
 def _average_pool(context: Context) -> Meaning:
     attributes = {} if "Global" in context.node.kind else context.attributes
-    return onnx_pools.average_pool(context.builder, context.reals(), attributes, in_binary32=True)
+    return onnx_pools.average_pool(context.builder, context.reals(), attributes, binary32=Binary32.AVERAGE_POOL)
 
 
 def _function(context: Context) -> Meaning:

@@ -11,7 +11,7 @@ import numpy as np
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.circuits.pool_windows import Padding
 from bitloom.errors import UnsupportedError
-from bitloom.frontends.onnx_averages import binary32_average, binary32_global_average
+from bitloom.frontends.onnx_averages import Binary32, binary32_average, binary32_global_average
 from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_values import Bounds, Computed, Dequantized, Scale, Tensor
 from bitloom.frontends.onnx_windows import Window, images_made, lifted, lowered, lowered_behind, window_of
@@ -23,7 +23,7 @@ from bitloom.ops.rescaled_average_pool import RescaledAveragePool
 
 
 def average_pool(
-    builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any], *, in_binary32: bool = False
+    builder: GraphBuilder, x: Dequantized, attributes: Mapping[str, Any], *, binary32: Binary32 | None = None
 ) -> Computed:
     """AveragePool; GlobalAveragePool without attributes.
 
@@ -31,7 +31,7 @@ def average_pool(
         builder: of the graph.
         x: what is averaged.
         attributes: of the node.
-        in_binary32: whether halves are decided by the errors of binary32.
+        binary32: whose errors decide halves; None if none do.
     """
     rank, images = len(x.tensor.shape), lifted(builder, x.tensor)
     taps = [int(size) for size in attributes.get("kernel_shape", x.tensor.shape[2:])]
@@ -49,11 +49,11 @@ def average_pool(
         )
 
     def make(made: Scale, bounds: Bounds, name: str) -> Tensor:
-        found = None
-        if in_binary32 and window.taps == images.shape[2:] and not any(window.pads):
+        found, whole = None, window.taps == images.shape[2:] and not any(window.pads)
+        if binary32 is Binary32.AVERAGE_POOL and whole:
             found = binary32_global_average(builder, images, x.scale, made, bounds, name)
-        elif in_binary32:
-            found = binary32_average(builder, images, x.scale, window, made, bounds, name)
+        elif binary32 and (counts_padding or not any(window.pads)):
+            found = binary32_average(builder, images, x.scale, window, made, bounds, name, binary32=binary32)
         if found is not None:
             return found
         value = builder.images(images).value

@@ -9,6 +9,7 @@ import numpy as np
 
 from bitloom.errors import UnsupportedError
 from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs, onnx_pools
+from bitloom.frontends.onnx_averages import Binary32
 from bitloom.frontends.onnx_context import Context
 from bitloom.frontends.onnx_layers import Linear
 from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Meaning
@@ -58,7 +59,8 @@ def _quantized_pool(context: Context) -> Meaning:
     attributes = {} if "Global" in context.node.kind else context.attributes
     builder, x, made = context.builder, context.quantized(0), context.scale(3)
     if not context.attributes.get("channels_last", 0):
-        return onnx_pools.average_pool(builder, x, attributes).make(made, Bounds(), context.name)
+        binary32 = None if "Global" in context.node.kind else Binary32.QLINEAR_AVERAGE_POOL
+        return onnx_pools.average_pool(builder, x, attributes, binary32=binary32).make(made, Bounds(), context.name)
     rank = len(x.tensor.shape)
     first = replace(x, tensor=builder.transposed(x.tensor, (0, rank - 1, *range(1, rank - 1))))
     pooled = onnx_pools.average_pool(builder, first, attributes).make(made, Bounds(), context.name)

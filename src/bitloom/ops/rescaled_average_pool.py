@@ -41,6 +41,20 @@ class PlacedWindows(Windows):
         return Axis(self.size, self.taps, self.stride, dilation=1, before=self.in_front, after=self.behind)
 
 
+def placed_windows(
+    shape: Sequence[int], window: tuple[int, int], strides: tuple[int, int], padding: tuple[int, int, int, int]
+) -> tuple[Windows, Windows]:
+    """Windows along height and width of images of a shape, with padding above, below, left and right."""
+    top, bottom, left, right = padding
+    height, width = (
+        PlacedWindows(size, taps, stride, Padding.VALID, before, after)
+        for size, taps, stride, before, after in zip(
+            shape[1:3], window, strides, (top, left), (bottom, right), strict=True
+        )
+    )
+    return height, width
+
+
 @register
 @dataclass(frozen=True)
 class RescaledAveragePool(StreamingOperator):
@@ -86,14 +100,7 @@ class RescaledAveragePool(StreamingOperator):
 
     def windows(self, shape: Sequence[int]) -> tuple[Windows, Windows]:
         """The windows along height and width of images of a shape."""
-        top, bottom, left, right = self.padding
-        height, width = (
-            PlacedWindows(size, taps, stride, Padding.VALID, before, after)
-            for size, taps, stride, before, after in zip(
-                shape[1:3], self.window, self.strides, (top, left), (bottom, right), strict=True
-            )
-        )
-        return height, width
+        return placed_windows(shape, self.window, self.strides, self.padding)
 
     def infer(self, inputs: Sequence[Value]) -> tuple[tuple[tuple[int, ...], ElementType], ...]:
         """Images of as many pixels as there are windows, the output type."""
