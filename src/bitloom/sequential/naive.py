@@ -5,7 +5,8 @@
 - Sums are exact; `TruncateLSB` drops their low bits, rounding down.
 - What remains is as wide as it can get, and goes into the next layer as it is.
 
-The first of these costs most. It is what the hardware answers of the old library had: see docs/stages/sequential.md.
+What costs most is the bias (docs/stages/sequential.md). Biases in steps of the products (``aligned_biases``) mend that
+alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bitloom.ir import Graph, Node, Operator, Quantization, TensorType, Value
 from bitloom.ops.lookup import Lookup
 from bitloom.ops.reshape import Reshape
 from bitloom.ops.shared.convolution import ConvolutionTerms
-from bitloom.sequential.integers import Integers
+from bitloom.sequential.integers import Integers, Scaled
 from bitloom.sequential.layers import (
     ArgMax,
     Conv2d,
@@ -43,7 +44,7 @@ from bitloom.sequential.layers import (
     Weighted,
     pair,
 )
-from bitloom.sequential.network import Sequential
+from bitloom.sequential.network import Parameters, Sequential
 
 _INDEX = IntType(32)
 _SUM = IntType(32)
@@ -68,13 +69,16 @@ class _Step:
     activation: str = "NONE"
 
 
-def naive_graph(network: Sequential, extremes: tuple[float, float], inputs: Integers) -> Graph:
+def naive_graph(
+    network: Sequential, extremes: tuple[float, float], inputs: Integers, *, aligned_biases: bool = False
+) -> Graph:
     """The network in explicit integers.
 
     Args:
         network: with weights.
         extremes: smallest and largest element of the input.
         inputs: how the input becomes integers.
+        aligned_biases: whether biases are in the steps of the products they are added to, which is not naive any more.
 
     Raises:
         UsageError: no weights, senseless extremes, or a layer that has no integers of its own where it stands.
@@ -84,7 +88,7 @@ def naive_graph(network: Sequential, extremes: tuple[float, float], inputs: Inte
     if not (np.isfinite([low, high]).all() and low <= high):
         raise UsageError(f"inputs from {low} to {high}", remedy="give the smallest and the largest element")
     scaled = inputs.of_range(low, high)
-    builder = _Builder(network)
+    builder = _Builder(network, aligned_biases=aligned_biases)
     builder.begin(scaled.element, scaled.scale, scaled.zero_point)
     for step in _steps(network):
         builder.add(step)
@@ -119,8 +123,8 @@ def _steps(network: Sequential) -> list[_Step]:
 class _Builder:
     """A graph as it grows, and the meaning of its last value's integers."""
 
-    def __init__(self, network: Sequential) -> None:
-        self.network = network
+    def __init__(self, network: Sequential, *, aligned_biases: bool) -> None:
+        self.network, self.aligned_biases = network, aligned_biases
         self.values: list[Value] = []
         self.nodes: list[Node] = []
 
@@ -170,8 +174,7 @@ class _Builder:
         scaled = layer.integers.of(parameters.weights)
         weights = self._constant(f"weights_{step.index}", scaled.integers(parameters.weights), scaled.element)
         operands = [weights]
-        bias = Integers(layer.bits).of(parameters.bias)
-        operands.append(self._constant(f"bias_{step.index}", bias.integers(parameters.bias), _SUM))
+        operands.append(self._constant(f"bias_{step.index}", self._bias(layer, parameters, scaled), _SUM))
         scale = self.scale * scaled.scale * 2.0**step.dropped
         wide = self._operator(step, layer, scaled.zero_point, Interval(_SUM.minimum, _SUM.maximum), _SUM)
         low, high = _sums(wide, [self.last, *operands]).accumulator_bounds
@@ -179,6 +182,12 @@ class _Builder:
         clamp = _clamp(bounds, step.activation, scale)
         element = IntType.holding(clamp.low, clamp.high)
         self._node(step, self._operator(step, layer, scaled.zero_point, clamp, element), operands, scale, 0)
+
+    def _bias(self, layer: Weighted, parameters: Parameters, weights: Scaled) -> np.ndarray:
+        """In steps of its own, or of the products it is added to."""
+        if not self.aligned_biases:
+            return Integers(layer.bits).of(parameters.bias).integers(parameters.bias)
+        return Scaled(_SUM, self.scale * weights.scale, 0).integers(parameters.bias)
 
     def _operator(
         self, step: _Step, layer: Weighted, weight_zero_point: int, clamp: Interval, element: IntType

@@ -231,7 +231,7 @@ class Sequential:
             raise UsageError(f"network '{self.name}' has a layer without bias, which training here gives every layer")
         return (self.input_shape[0], *(layer.outputs for _, layer in self.weighted))
 
-    def naive(self, low: float, high: float, *, inputs: Integers | None = None) -> Graph:
+    def naive(self, low: float, high: float, *, inputs: Integers | None = None, aligned_biases: bool = False) -> Graph:
         """The naive integer network, for teaching: every tensor of weights rounded on its own, products truncated.
 
         See `bitloom.sequential.naive.naive_graph`.
@@ -240,10 +240,12 @@ class Sequential:
             low: the smallest element of the input.
             high: the largest.
             inputs: how the input becomes integers; signed, symmetric 8 bits if None.
+            aligned_biases: whether biases are in the steps of the products they are added to, the least that has to be
+                put right.
         """
         from bitloom.sequential.naive import naive_graph
 
-        return naive_graph(self, (low, high), inputs or Integers())
+        return naive_graph(self, (low, high), inputs or Integers(), aligned_biases=aligned_biases)
 
     def float_graph(self) -> FloatGraph:
         """The network in real numbers, as the quantizer takes it; see `bitloom.sequential.real.float_graph`."""
