@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from bitloom.run.executor import ExecutorOptions as ExecutorOptions
     from bitloom.run.result import RunResult as RunResult
     from bitloom.run.verify import Verification as Verification
+    from bitloom.sequential import Sequential as Sequential
     from bitloom.train import train as train
+    from bitloom.train.torch_quantized import FakeQuantized as FakeQuantized
 
     __version__: str
 
@@ -52,9 +54,11 @@ _PUBLIC = {
     "Build": "bitloom.deploy",
     "Bus": "bitloom.plan",
     "ExecutorOptions": "bitloom.run.executor",
+    "FakeQuantized": "bitloom.train.torch_quantized",
     "Graph": "bitloom.ir",
     "Model": "bitloom.frontends",
     "RunResult": "bitloom.run.result",
+    "Sequential": "bitloom.sequential",
     "Target": "bitloom.plan",
     "Verification": "bitloom.run.verify",
     "build": "bitloom.api",
