@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
+from bitloom.arith.rescale import EXACT
 from bitloom.arith.slopes import Products, slopes
 from bitloom.circuits.pairs import ProductCircuit, numbers_of
+from bitloom.hw.exact_pairs import ExactProduct, ExactResult
 from bitloom.ir import Cost, Example, Lowered, SourceNode, Value, register
 from bitloom.ir.types import ElementType
 from bitloom.ops.shared.elementwise import (
@@ -25,6 +27,9 @@ from bitloom.ops.shared.elementwise import (
 )
 from bitloom.ops.shared.fused import activation_named, fused_clamp
 from bitloom.ops.shared.support import require_int32
+
+# Beyond it a product with a rescale in its table is smaller than adders for the factor.
+_LARGEST_FACTOR = 1 << 16
 
 
 @register
@@ -63,6 +68,16 @@ class Mul(PairOperator):
         product = (left - self.left_zero_point) * (right - self.right_zero_point)
         result = self.rescale.apply(product) + self.output_zero_point
         return np.clip(result, self.activation.low, self.activation.high)
+
+    def exact_numbers(self) -> ExactProduct | None:
+        """Where neither operand has a zero point, and the product is scaled by an integer of at most 16 bits."""
+        if self.rescale.rounding not in EXACT or self.left_zero_point or self.right_zero_point:
+            return None
+        ((factor,), (shift,)) = self.rescale.exact_products()
+        if not 0 < factor < _LARGEST_FACTOR:
+            return None
+        rounded = ExactResult(shift, self.rescale.rounding, self.output_zero_point, self.activation, self.output)
+        return ExactProduct(self.left, self.right, factor, rounded)
 
     def pair_circuit(self, left: Value, right: Value, shape: tuple[int, ...]) -> ProductCircuit:
         """One operand times weights that the other one chooses: the constant one, or the right one."""

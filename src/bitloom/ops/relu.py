@@ -9,7 +9,12 @@ import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.arith.activation import activation_range
+from bitloom.arith.rescale import EXACT
+from bitloom.circuits.exact_pairs import ExactCircuit
+from bitloom.circuits.streaming import StreamingCircuit
 from bitloom.errors import UnsupportedError
+from bitloom.hw.exact_pairs import ExactResult, ExactSum
+from bitloom.hw.lookup import LARGEST_BITS
 from bitloom.ir import Example, Lowered, Quantization, SourceNode, TensorType, Value, register
 from bitloom.ir.types import ElementType
 from bitloom.ops.shared.support import example_graph, require_int32, require_kinds
@@ -50,6 +55,17 @@ class Relu(TableOperator):
         """Rescale, add the zero point, clamp to the activation."""
         rescaled = self.rescale.apply(values - self.input_zero_point) + self.output_zero_point
         return np.clip(rescaled, self.activation.low, self.activation.high)
+
+    def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:
+        """A table, or integer arithmetic where inputs are too wide for one and the rounding is exact."""
+        if self.input.bits <= LARGEST_BITS or self.rescale.rounding not in EXACT:
+            return super().circuit(operands, results)
+        ((factor,), (shift,)) = self.rescale.exact_products()
+        nothing = IntType(1, signed=False)
+        rounded = ExactResult(shift, self.rescale.rounding, self.output_zero_point, self.activation, self.output)
+        numbers = ExactSum(self.input, nothing, factor, 0, -factor * self.input_zero_point, rounded)
+        zero = Value("zero", TensorType((), nothing), np.zeros((), np.uint8))
+        return ExactCircuit((operands[0], zero), results[0].type.shape, self.output, numbers)
 
     def to_tflite(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> SourceNode:
         """The first of the three whose clamp this is, with the output's quantization."""

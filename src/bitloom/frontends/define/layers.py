@@ -22,8 +22,8 @@ PairLike = int | Sequence[int]
 """One number for both directions, or down and across."""
 
 PaddingLike = str | int | Sequence[int]
-"""``SAME`` (an odd pixel goes below or right), ``SAME_LOWER`` (above or left, as in NNgen's convolutions), ``VALID``, so
-many pixels on every side, or above, below, left and right."""
+"""``SAME`` (an odd pixel goes below or right), ``SAME_LOWER`` (above or left, as NNgen has it) or ``VALID``; or
+so many pixels: one number for every side, or above, below, left and right."""
 
 
 def conv2d(

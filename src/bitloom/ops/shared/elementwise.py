@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType
+from bitloom.circuits.exact_pairs import ExactCircuit
 from bitloom.circuits.pairs import SingleTableCircuit
 from bitloom.circuits.streaming import StreamingCircuit, StreamingOperator
 from bitloom.errors import GraphError, UnsupportedError
+from bitloom.hw.exact_pairs import ExactProduct, ExactSum
 from bitloom.ir import Cost, Example, Quantization, SourceNode, TensorType, Value
 from bitloom.ir.operator import Array
 from bitloom.ir.types import ElementType
@@ -87,23 +89,31 @@ class PairOperator(StreamingOperator):
         return (self._lookup[address],)
 
     def circuit(self, operands: Sequence[Value], results: Sequence[Value]) -> StreamingCircuit:
-        """A table where the constant is one number, else what the operator has for pairs.
+        """A table where the constant is one number; integer arithmetic where it is that; else what is for 8-bit pairs.
 
         Raises:
-            UnsupportedError: operands wider than 8 bits.
+            UnsupportedError: operands wider than 8 bits, of what is not integer arithmetic.
         """
         left, right = operands
-        if max(self.left.bits, self.right.bits) > _TABLE_BITS:
+        exact = self.exact_numbers()
+        wide = max(self.left.bits, self.right.bits) > _TABLE_BITS
+        if wide and exact is None:
             raise UnsupportedError(
                 f"{self.name} of {self.left} has no hardware: {_TABLE_BITS} bits are the limit",
                 remedy="quantize the model to int8 activations",
             )
-        if self.constant is not None and len(np.unique(operands[self.constant].constant)) == 1:
+        if not wide and self.constant is not None and len(np.unique(operands[self.constant].constant)) == 1:
             number = operands[self.constant].constant.reshape(-1)[:1]
             rest = every_value(self.types[1 - self.constant])
             table = self.function(rest, number) if self.constant == 1 else self.function(number, rest)
             return SingleTableCircuit((left, right), results[0].type.shape, self.output, table)
+        if exact is not None:
+            return ExactCircuit((left, right), results[0].type.shape, self.output, exact)
         return self.pair_circuit(left, right, results[0].type.shape)
+
+    def exact_numbers(self) -> ExactSum | ExactProduct | None:
+        """The operator as integers that are scaled by integers, added or multiplied, and rounded once; None if not."""
+        return None
 
     @abstractmethod
     def pair_circuit(self, left: Value, right: Value, shape: tuple[int, ...]) -> StreamingCircuit:

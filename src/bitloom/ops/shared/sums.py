@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, quantize_multiplier
+from bitloom.arith.rescale import EXACT
 from bitloom.arith.table_sum import table_sum
 from bitloom.circuits.pairs import SumCircuit
 from bitloom.errors import UnsupportedError
+from bitloom.hw.exact_pairs import ExactResult, ExactSum
 from bitloom.ir import Example, Lowered, SourceNode, Value
 from bitloom.ops.shared.elementwise import (
     Int64Array,
@@ -80,6 +82,25 @@ class SumOperator(PairOperator):
         one, other = self.terms(left, right)
         result = self.rescale.apply(one + other) + self.output_zero_point
         return np.clip(result, self.activation.low, self.activation.high)
+
+    def exact_numbers(self) -> ExactSum | None:
+        """Where both operands are brought to the scale of the sum by integers."""
+        if not {self.left_rescale.rounding, self.right_rescale.rounding, self.rescale.rounding} <= EXACT:
+            return None
+        lift = 2.0 ** left_shift(max(self.left.bits, self.right.bits))
+        scales = [each.multipliers[0] * lift for each in (self.left_rescale, self.right_rescale)]
+        ((factor,), (shift,)) = self.rescale.exact_products()
+        if not all(scale.is_integer() and scale < 2**31 for scale in scales) or not 0 < factor < 2**31:
+            return None
+        one, other = (int(scale) * factor for scale in scales)
+        return ExactSum(
+            left=self.left,
+            right=self.right,
+            left_factor=one,
+            right_factor=self.sign * other,
+            constant=-one * self.left_zero_point - self.sign * other * self.right_zero_point,
+            result=ExactResult(shift, self.rescale.rounding, self.output_zero_point, self.activation, self.output),
+        )
 
     def pair_circuit(self, left: Value, right: Value, shape: tuple[int, ...]) -> SumCircuit:
         """Sums of two tables."""
