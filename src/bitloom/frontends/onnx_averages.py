@@ -35,12 +35,13 @@ from bitloom.ops.multi_threshold import MultiThreshold
 class Binary32(enum.Enum):
     """Whose arithmetic it is.
 
-    QLinearAveragePool adds row by row, and its zero point before it rounds; so do pools with larger steps along rows,
-    but for the zero point.
+    QLinearAveragePool adds row by row, and its zero point before it rounds; so does AveragePool with larger steps along
+    rows, but for the zero point. QLinearGlobalAveragePool sums integers, and multiplies by a binary32 number.
     """
 
     AVERAGE_POOL = enum.auto()
     QLINEAR_AVERAGE_POOL = enum.auto()
+    QLINEAR_GLOBAL_AVERAGE_POOL = enum.auto()
 
 
 Int64Array = npt.NDArray[np.int64]

@@ -52,13 +52,14 @@ def average_pool(
         found, whole = None, window.taps == images.shape[2:] and not any(window.pads)
         if binary32 is Binary32.AVERAGE_POOL and whole:
             found = binary32_global_average(builder, images, x.scale, made, bounds, name)
-        elif binary32 and (counts_padding or not any(window.pads)):
+        elif binary32 not in (None, Binary32.QLINEAR_GLOBAL_AVERAGE_POOL) and (counts_padding or not any(window.pads)):
             found = binary32_average(builder, images, x.scale, window, made, bounds, name, binary32=binary32)
         if found is not None:
             return found
         value = builder.images(images).value
         if window.dilations != (1, 1):
             return images_made(_dilated_average(builder, value, x.scale, window, made, bounds, name))
+        multiplied = binary32 is Binary32.QLINEAR_GLOBAL_AVERAGE_POOL
         operator = RescaledAveragePool(
             window=window.taps,
             strides=window.strides,
@@ -66,13 +67,22 @@ def average_pool(
             counts_padding=counts_padding,
             input_zero_point=x.scale.zero_point,
             output_zero_point=made.zero_point,
-            ratio=x.scale.scale / made.scale,
+            ratio=_binary32_ratio(x.scale, made, window) if multiplied else x.scale.scale / made.scale,
+            rounding=Rounding.FLOAT32 if multiplied else Rounding.HALF_EVEN,
             activation=made.clamp(bounds),
             output=made.element,
         )
         return images_made(builder.node(operator, [value], name, made))
 
     return lowered_behind(builder, Computed(make), rank)
+
+
+def _binary32_ratio(given: Scale, made: Scale, window: Window) -> float:
+    """Which, divided by the count, is the binary32 number that QLinearGlobalAveragePool multiplies by."""
+    count = math.prod(window.taps)
+    with np.errstate(over="ignore", under="ignore"):
+        multiplier = np.float32(given.scale) / (np.float32(made.scale) * np.float32(count))
+    return float(multiplier) * count
 
 
 def _dilated_average(

@@ -56,14 +56,15 @@ def _quantized_pair(context: Context) -> Meaning:
 
 
 def _quantized_pool(context: Context) -> Meaning:
-    attributes = {} if "Global" in context.node.kind else context.attributes
     builder, x, made = context.builder, context.quantized(0), context.scale(3)
+    whole = "Global" in context.node.kind
+    binary32 = Binary32.QLINEAR_GLOBAL_AVERAGE_POOL if whole else Binary32.QLINEAR_AVERAGE_POOL
+    attributes = {} if whole else context.attributes
     if not context.attributes.get("channels_last", 0):
-        binary32 = None if "Global" in context.node.kind else Binary32.QLINEAR_AVERAGE_POOL
         return onnx_pools.average_pool(builder, x, attributes, binary32=binary32).make(made, Bounds(), context.name)
     rank = len(x.tensor.shape)
     first = replace(x, tensor=builder.transposed(x.tensor, (0, rank - 1, *range(1, rank - 1))))
-    pooled = onnx_pools.average_pool(builder, first, attributes).make(made, Bounds(), context.name)
+    pooled = onnx_pools.average_pool(builder, first, attributes, binary32=binary32).make(made, Bounds(), context.name)
     return builder.transposed(pooled, (0, *range(2, rank), 1))
 
 

@@ -58,12 +58,13 @@ def placed_windows(
 @register
 @dataclass(frozen=True)
 class RescaledAveragePool(StreamingOperator):
-    """``clamp(round(ratio * sum(x - zx) / n) + zy)`` over the elements of each window, halves to even.
+    """``clamp(round(ratio * sum(x - zx) / n) + zy)`` over the elements of each window, rounded as a rescale rounds.
 
     Images are (batch, height, width, channels). n are the elements of a window that are not padding, or all of it.
 
-    Source: ONNX operator specification, AveragePool between DequantizeLinear and QuantizeLinear, and ONNX Runtime's
-    QLinearAveragePool. Both compute in binary32; they differ where the real average is within its error of a half.
+    Source: ONNX operator specification, AveragePool between DequantizeLinear and QuantizeLinear, which is computed in
+    binary32 and so may differ where the real average is within its error of a half; and ONNX Runtime's
+    QLinearGlobalAveragePool, which multiplies an integer sum by a binary32 number.
 
     Attributes:
         window: height and width.
@@ -75,6 +76,7 @@ class RescaledAveragePool(StreamingOperator):
         ratio: input scale divided by output scale.
         activation: the clamp, in output integers.
         output: the output's type.
+        rounding: of ``ratio / n`` times the sum.
     """
 
     name = "rescaled_average_pool"
@@ -91,6 +93,7 @@ class RescaledAveragePool(StreamingOperator):
     ratio: float
     activation: Interval
     output: IntType
+    rounding: Rounding = Rounding.HALF_EVEN
 
     def __post_init__(self) -> None:
         if min(self.window + self.strides) < 1 or min(self.padding) < 0:
@@ -126,7 +129,7 @@ class RescaledAveragePool(StreamingOperator):
         """From sums of these counts of elements to outputs."""
         taps = self.window[0] * self.window[1]
         divisors = [taps if self.counts_padding else count for count in counts]
-        return Rescale(tuple(self.ratio / divisor for divisor in divisors), Rounding.HALF_EVEN)
+        return Rescale(tuple(self.ratio / divisor for divisor in divisors), self.rounding)
 
     def evaluate(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """x (inferences, batch, height, width, channels)."""
@@ -169,6 +172,7 @@ class RescaledAveragePool(StreamingOperator):
         yield _example("counted", (1, 5, 4, 4), (3, 3), (2, 1), (1, 1, 1, 1), counts_padding=True)
         yield _example("overhanging", (1, 5, 5, 2), (2, 2), (2, 2), (0, 1, 0, 1))
         yield _example("global", (1, 5, 4, 4), (5, 4), (1, 1))
+        yield _example("in_binary32", (1, 4, 5, 3), (4, 5), (1, 1), rounding=Rounding.FLOAT32)
         yield _example("row", (1, 1, 9, 2), (1, 3), (1, 2))
         yield _example("to_unsigned", (1, 4, 4, 2), (3, 3), (1, 1), (1, 1, 1, 1), output=uint8)
         yield _example("uint8", (1, 4, 4, 2), (2, 2), (2, 2), element=uint8, output=uint8)
@@ -185,6 +189,7 @@ def _example(
     ratio: float = 0.0313 / 0.0171,
     element: IntType = IntType(8),  # noqa: B008 - immutable
     output: IntType = IntType(8),  # noqa: B008 - immutable
+    rounding: Rounding = Rounding.HALF_EVEN,
 ) -> Example:
     given, made = ((0.0313, 3 if kind.signed else 110) for kind in (element, output))
     operator = RescaledAveragePool(
@@ -197,6 +202,7 @@ def _example(
         ratio=ratio,
         activation=Interval(output.minimum, output.maximum),
         output=output,
+        rounding=rounding,
     )
     x = Value("x", TensorType(shape, element, Quantization((given[0],), (given[1],))))
     ((size, _),) = operator.infer([x])
