@@ -65,6 +65,13 @@ def test_factors_and_terms_of_channels(layer, bias) -> None:
     assert graph.nodes[0].attributes["fused_activation_function"] == "RELU6"
 
 
+def test_what_nothing_reads_goes() -> None:
+    net = FloatNetwork((1, 4))
+    kept = net.dense("x", 3)
+    net.same("TANH", net.dense(kept, 2))
+    assert kinds(prepared(net, kept)) == ["FULLY_CONNECTED"]
+
+
 def test_what_others_read_stays() -> None:
     net = FloatNetwork((1, 4, 4, 2))
     conv = net.conv("x", 2)

@@ -154,6 +154,18 @@ def test_several_results(kind) -> None:
     assert_exact(quantized(net), ("litert", "numpy", "pyrtl"), 3)
 
 
+def test_a_result_that_nothing_reads_is_not_computed() -> None:
+    net = FloatNetwork((1, 6), name="half")
+    for name in ("a", "b"):
+        net.tensors[name] = type(net.tensors["x"])(name, (1, 3))
+    net.constant("axis", np.array(1))
+    net.nodes.append(type(small_cnn().nodes[0])("SPLIT", ("axis", "x"), ("a", "b"), {"num_splits": 2}))
+    net.dense("b", 2)
+    made = quantized(net)
+    assert "a" not in made.graph.computed
+    assert_exact(made, ("litert", "numpy", "pyrtl"), 3)
+
+
 # ------------------------------------------------------------------------------------------------ types of tensors
 
 

@@ -18,6 +18,8 @@ from bitloom.quantize.statistics import TensorStatistics
 
 # Operands of a concatenation whose range is a smaller part of the result's keep a scale of their own.
 _LARGE_PART = 0.5
+# A tensor that is always 0 has any range; of this one the kernels of its readers take the scale.
+_DEAD = TensorStatistics(0.0, 1.0, None)
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class _Assignment:
                     remedy="calibrate with samples like those in use, remove the layer, or keep it "
                     "(--dead-channels keep)",
                 )
-            return Quantization((1.0,), (0,))
+            statistics = _DEAD
         options = self.options
         symmetric = options.symmetric or bits >= SYMMETRIC_FROM_BITS
         grid = Grid(bits, symmetric, options.power_of_two)

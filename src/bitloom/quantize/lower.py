@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,12 @@ class _Lowering:
     # The integers of a tensor whose own name the float one at the edge has.
     integers: dict[str, str] = field(default_factory=dict)
     converted: dict[tuple[str, TensorType], Value] = field(default_factory=dict)
+
+    @cached_property
+    def unread(self) -> frozenset[str]:
+        """Results that nothing needs: of several results of one node, they are not computed."""
+        made = {name for node in self.graph.nodes for name in node.outputs}
+        return frozenset(made - {name for node in self.graph.nodes for name in node.read} - set(self.graph.outputs))
 
     def add_input(self, name: str) -> str:
         made = self.activations.types[name]
@@ -203,6 +210,9 @@ class _Lowering:
             )
             return
         for index, (each, result) in enumerate(zip(lowered, results, strict=True)):
+            if result.name in self.unread:
+                del self.values[result.name]
+                continue
             name = f"{each.operator.name}_{position}_{index}"
             self.nodes.append(Node(name, each.operator, each.inputs, (result.name,), where))
 

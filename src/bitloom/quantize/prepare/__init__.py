@@ -12,10 +12,12 @@ from bitloom.quantize.prepare.constants import fold_constants
 from bitloom.quantize.prepare.identities import remove_identities
 from bitloom.quantize.prepare.normalization import scale_channels
 from bitloom.quantize.prepare.padding import fold_padding
+from bitloom.quantize.prepare.unused import remove_unused
 
 __all__ = ["PASSES", "prepare"]
 
 PASSES: tuple[tuple[str, Callable[[FloatGraph], FloatGraph]], ...] = (
+    ("what no output needs goes away", remove_unused),
     ("nodes of constants are computed", fold_constants),
     ("what computes nothing goes away", remove_identities),
     ("bounds become the activations they are", name_activations),
