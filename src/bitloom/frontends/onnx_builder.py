@@ -45,9 +45,8 @@ class GraphBuilder:
         self.values[value.name] = value
         return value
 
-    def constant(self, name: str, data: Array, element: IntType, scale: Scale | None = None) -> Value:
+    def constant(self, name: str, data: Array, element: IntType, quantization: Quantization | None = None) -> Value:
         """A constant value."""
-        quantization = scale.quantization if scale else None
         lying = np.asarray(data).astype(element.dtype)
         return self.add(Value(self._free(name), TensorType(lying.shape, element, quantization), lying))
 
@@ -64,6 +63,13 @@ class GraphBuilder:
     def quantized(self, value: Value, quantization: Quantization) -> Value:
         """A value made before, with a scale."""
         return self.add(replace(value, type=replace(value.type, quantization=quantization)))
+
+    def scaled(self, tensor: Tensor, scale: Scale) -> Tensor:
+        """Integers whose scale is told only where they are read."""
+        value = self.values.get(tensor.value.name)
+        if value is None or value.type.quantization is not None:
+            return tensor
+        return replace(tensor, value=self.quantized(value, scale.quantization))
 
     def named(self, tensor: Tensor, name: str) -> Tensor:
         """The same, known to be the file's tensor of that name."""

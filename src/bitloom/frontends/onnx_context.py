@@ -105,7 +105,8 @@ class Context:
     def quantized(self, index: int) -> Dequantized:
         """Three operands of a quantized operator: integers, their scale, their zero point."""
         tensor = self.integers(index)
-        return Dequantized(tensor, self.scale(index + 1, tensor.value.type.integer))
+        scale = self.scale(index + 1, tensor.value.type.integer)
+        return Dequantized(self.builder.scaled(tensor, scale), scale)
 
     def reals(self, index: int = 0) -> Dequantized:
         """An operand that was dequantized and is otherwise untouched."""

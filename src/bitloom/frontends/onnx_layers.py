@@ -21,7 +21,7 @@ from bitloom.errors import UnsupportedError
 from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_values import Bounds, Computed, Constant, Dequantized, Scale, Tensor, element_of
 from bitloom.frontends.onnx_windows import images_made, lifted, lowered_behind, window_of
-from bitloom.ir import Operator, Value
+from bitloom.ir import Operator, Quantization, Value
 from bitloom.ops.conv_2d import Conv2d
 from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d
 from bitloom.ops.fully_connected import FullyConnected
@@ -81,6 +81,11 @@ class Linear:
             raise UnsupportedError("has weights with zero points that differ", where=self.builder.where)
         return found.pop()
 
+    def quantization(self, axis: int) -> Quantization:
+        """Of the weights, with their outputs along an axis."""
+        scales = self.weights.scales
+        return Quantization(scales, self.weights.zero_points, axis if len(scales) > 1 else None)
+
     def rescale(self, made: Scale) -> Rescale:
         """From sums to results."""
         if self.in_binary32:
@@ -127,11 +132,20 @@ class Linear:
         if given.integers is not None and given.integers.dtype == np.int32 and not any(given.zero_points):
             scales = np.array(given.scales)
             if np.allclose(scales, products, rtol=1e-4, atol=0):
-                return [self.builder.constant(f"{name}_bias", given.integers.reshape(-1), IntType(32))]
+                integers = given.integers.reshape(-1)
+                return [self.builder.constant(f"{name}_bias", integers, IntType(32), self._bias_quantization(scales))]
         steps = np.rint(given.array.astype(np.float64).reshape(-1) / products)
         if np.abs(steps).max() >= 2**31:
             raise UnsupportedError("has a bias beyond int32 in steps of its products", where=self.builder.where)
-        return [self.builder.constant(f"{name}_bias", steps.astype(np.int64), IntType(32))]
+        quantization = self._bias_quantization(products)
+        return [self.builder.constant(f"{name}_bias", steps.astype(np.int64), IntType(32), quantization)]
+
+    @staticmethod
+    def _bias_quantization(scales: npt.NDArray[np.float64]) -> Quantization:
+        """Of a bias; the products of scales are kept as binary32, as files keep scales."""
+        rounded = np.maximum(scales.astype(np.float32), np.finfo(np.float32).tiny)
+        kept = tuple(float(scale) for scale in rounded)
+        return Quantization(kept, (0,) * len(kept), 0 if len(kept) > 1 else None)
 
 
 def convolution(linear: Linear, bias: Constant | None, attributes: Mapping[str, Any]) -> Computed:
@@ -168,7 +182,9 @@ def convolution(linear: Linear, bias: Constant | None, attributes: Mapping[str, 
             dilations=window.dilations,
             padding=window.pads,
         )
-        constant = builder.constant(f"{name}_weights", kernel, linear.element)
+        constant = builder.constant(
+            f"{name}_weights", kernel, linear.element, linear.quantization(3 if depthwise else 0)
+        )
         operands = [builder.images(images).value, constant, *linear.bias(bias, outputs, name)]
         return images_made(builder.node(operator, operands, name, made))
 
@@ -235,7 +251,7 @@ def matrix_product(linear: Linear, bias: Constant | None) -> Computed:
             matrix = rows.reshape(len(rows), *x.factors[1:]).transpose(x.order).reshape(rows.shape)
         else:
             tensor = builder.plain(x)
-        constant = builder.constant(f"{name}_weights", matrix, linear.element)
+        constant = builder.constant(f"{name}_weights", matrix, linear.element, linear.quantization(0))
         operator = FullyConnected(
             input_zero_point=linear.x.scale.zero_point,
             weight_zero_point=linear.zero_point,

@@ -155,7 +155,7 @@ def _aligned(builder: GraphBuilder, operands: Sequence[Meaning], name: str) -> t
             # Axes in front that broadcasting supplies are written down, so that they can be permuted.
             given = integers.reshape((1,) * (len(order) - integers.ndim) + integers.shape)
             data = given.transpose(order) if given.ndim == len(order) else given
-            value = builder.constant(f"{name}_constant{index}", data, scale.element, scale)
+            value = builder.constant(f"{name}_constant{index}", data, scale.element, scale.quantization)
             tensors.append(Tensor(value, given.shape, given.shape, order))
         elif len(tensor.shape) == len(order):
             tensors.append(builder.arranged(tensor, order))
