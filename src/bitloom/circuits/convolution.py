@@ -104,6 +104,7 @@ class ConvolutionCircuit(StreamingCircuit):
     def __post_init__(self) -> None:
         if not all(len(axis.live) for axis in self.geometry.axes((self._height, self._width))):
             raise UnsupportedError("no window touches the image: the result is constant", remedy="leave it out")
+        self.terms.require_circuit()
 
     def foldings(self) -> Iterable[Folding]:
         """Every split of outputs and inputs that no smaller one equals, with enough results to keep up."""

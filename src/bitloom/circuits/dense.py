@@ -17,11 +17,14 @@ from bitloom.circuits.dense_cost import DenseCost
 from bitloom.circuits.dense_folding import Pair, results_unit, useful_parts, worthwhile, worthwhile_results
 from bitloom.circuits.schedule import Schedule
 from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, accumulator_facts
-from bitloom.errors import GraphError
+from bitloom.errors import GraphError, UnsupportedError
 from bitloom.hw.dense import DenseShape, dense
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.ir import Value
+
+MOST_EXCEPTIONS = 1024
+"""Accumulators of a layer that a circuit compares with, because its rescale rounds them as no line does."""
 
 
 class DenseOperator(Protocol):
@@ -114,6 +117,19 @@ class DenseTerms:
         low, high = self.accumulator_bounds
         return narrow(self.operator.rescale, low, high, self.operator.output_zero_point, self.operator.activation)
 
+    def require_circuit(self) -> None:
+        """Refuse a rescale that is no line but for many accumulators, each of which would be compared with.
+
+        Raises:
+            UnsupportedError: there are more than `MOST_EXCEPTIONS`.
+        """
+        if (count := len(self.narrowed.exceptions)) > MOST_EXCEPTIONS:
+            raise UnsupportedError(
+                f"no multiply-add-shift rounds as {self.operator.rescale.rounding.value} does: {count} accumulators "
+                f"differ, and circuits are made for up to {MOST_EXCEPTIONS}",
+                remedy="choose a narrower result, or a rounding of exact products (half_even, half_up)",
+            )
+
     def facts(self) -> Mapping[str, int]:
         """Range and width of the accumulator with its bias; the narrowed rescale."""
         narrowed = self.narrowed
@@ -139,6 +155,9 @@ class DenseCircuit(StreamingCircuit):
     """
 
     terms: DenseTerms
+
+    def __post_init__(self) -> None:
+        self.terms.require_circuit()
 
     def foldings(self) -> Iterable[Folding]:
         """Every split of outputs and inputs that no smaller one equals, with enough results to keep up."""

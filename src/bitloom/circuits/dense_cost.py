@@ -118,7 +118,7 @@ class DenseCost:
         """Look-up tables but memories.
 
         Counters and flags; the array; multiplexers of results (one table for three inputs of a bit); and per result
-        the rescale's sums and clamps.
+        the rescale's sums and clamps, and what it compares with.
         """
         bits = self._sum_bits(shape)
         choices = shape.serial_beats
@@ -127,7 +127,8 @@ class DenseCost:
         rescale = shape.results * form.logic
         if shape.rescale_in_logic:
             rescale += shape.results * product_logic(form.bits, form.multipliers)
-        return _CONTROL_LOGIC + self._array_logic(shape) + multiplexers + rescale
+        exceptions = len(self.terms.narrowed.exceptions) * (form.bits // 6 + 2)
+        return _CONTROL_LOGIC + self._array_logic(shape) + multiplexers + rescale + exceptions
 
     def _array_logic(self, shape: DenseShape) -> int:
         """Of the array.
