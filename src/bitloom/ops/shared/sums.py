@@ -26,6 +26,10 @@ from bitloom.ops.shared.elementwise import (
 from bitloom.ops.shared.fused import activation_named, fused_clamp
 
 _KINDS = ("int8", "uint8", "int16")
+# Operands of so many bits have tables instead, which are smaller than adders for wide factors.
+_TABLE_BITS = 8
+_LARGEST_FACTOR = 1 << 16
+_LARGEST_WIDE_FACTOR = 1 << 31
 
 
 def left_shift(bits: int) -> int:
@@ -90,9 +94,14 @@ class SumOperator(PairOperator):
         lift = 2.0 ** left_shift(max(self.left.bits, self.right.bits))
         scales = [each.multipliers[0] * lift for each in (self.left_rescale, self.right_rescale)]
         ((factor,), (shift,)) = self.rescale.exact_products()
-        if not all(scale.is_integer() and scale < 2**31 for scale in scales) or not 0 < factor < 2**31:
+        if not all(scale.is_integer() and scale < 2**31 for scale in scales) or factor == 0:
             return None
         one, other = (int(scale) * factor for scale in scales)
+        spare = min(shift, *((each & -each).bit_length() - 1 for each in (one, other) if each))
+        one, other, shift = one >> spare, other >> spare, shift - spare
+        wide = max(self.left.bits, self.right.bits) > _TABLE_BITS
+        if max(one, other) >= (_LARGEST_WIDE_FACTOR if wide else _LARGEST_FACTOR):
+            return None
         return ExactSum(
             left=self.left,
             right=self.right,
