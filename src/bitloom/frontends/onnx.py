@@ -80,7 +80,7 @@ class _Import:
             raise UnsupportedError(
                 "is a float model, and an integer one is needed",
                 where=self.where,
-                remedy="quantize it to int8 (onnxruntime.quantization.quantize_static with calibration data)",
+                remedy="quantize it to int8 with calibration data (bitloom quantize, or bitloom.quantize)",
             )
         missing = sorted({node.kind for node in self.file.nodes} - HANDLERS.keys())
         if missing:

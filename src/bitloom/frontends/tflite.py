@@ -133,7 +133,7 @@ class _Import:
             raise UnsupportedError(
                 "is a float model, and an integer one is needed",
                 where=self.where,
-                remedy="quantize it to int8 (full integer quantization with a representative data set)",
+                remedy="quantize it to int8 with calibration data (bitloom quantize, or bitloom.quantize)",
             )
         missing = [operator for operator in self.file.operators if self.operator(operator) is None]
         if missing:

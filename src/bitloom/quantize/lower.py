@@ -218,11 +218,23 @@ class _Lowering:
 
 
 def _attributes(node: FloatNode, result: Value) -> Mapping[str, Any]:
-    """The node's options, and what 16-bit sums need to say."""
+    """The node's options, without bounds that no result reaches, and what 16-bit sums need to say."""
+    attributes = dict(node.attributes)
+    if isinstance(result.type.element, IntType) and "fused_activation_function" in attributes:
+        attributes["fused_activation_function"] = _reached(attributes["fused_activation_function"], result)
     wide = isinstance(result.type.element, IntType) and container_bits(result.type.element.bits) == 16
     if wide and node.kind in ("ADD", "SUB"):
-        return {**node.attributes, "pot_scale_int16": False}
-    return node.attributes
+        attributes["pot_scale_int16"] = False
+    return attributes
+
+
+def _reached(activation: str, result: Value) -> str:
+    """The activation without bounds beyond the largest integer: in steps of a tiny scale they leave int32."""
+    scale, element = result.type.required_quantization, result.type.integer
+    low, high = (scale.scale * (end - scale.zero_point) for end in (element.minimum, element.maximum))
+    if activation == "RELU6" and high <= 6.0:
+        return "RELU"
+    return "NONE" if activation == "RELU_N1_TO_1" and high <= 1.0 and low >= -1.0 else activation
 
 
 def _lowered(operator: type[Operator], source: SourceNode) -> tuple[Lowered, ...]:
