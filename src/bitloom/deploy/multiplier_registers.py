@@ -10,13 +10,16 @@ parameters say which registers are used.
 
 A register is only taken in where the slice's own one does the same: no enable, no reset, zero at the start, one clock.
 Inputs are taken in together or not at all, because that is how place and route knows the times of a slice. A register
-in front stays as well where something else reads it.
+in front stays as well where something else reads it. Enable and reset of a slice's registers are pins that must be
+driven. Each slice gets look-up tables of its own for them: one constant net to all slices of a full chip would be the
+hardest of all to route.
 
 Source: ECP5 and ECP5-5G sysDSP Usage Guide (FPGA-TN-02205), section 5.1.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,7 +53,7 @@ def absorb_registers(module: dict[str, Any]) -> int:
     >>> absorb_registers(module)
     3
     >>> list(module["cells"]), multiplier["connections"]["A17"], multiplier["connections"]["P0"]
-    (['times'], [11], [31])
+    (['times', 'times_ce', 'times_rst'], [11], [31])
     >>> {name: value for name, value in multiplier["parameters"].items() if "CLK" in name}
     {'REG_INPUTA_CLK': 'CLK0', 'REG_INPUTB_CLK': 'CLK0', 'REG_OUTPUT_CLK': 'CLK0'}
     """
@@ -59,22 +62,45 @@ def absorb_registers(module: dict[str, Any]) -> int:
     registers = {name: cell for name, cell in cells.items() if _is_plain(cell)}
     makes = {_bit(cell, "Q"): name for name, cell in registers.items()}
     takes = {_bit(cell, "DI"): name for name, cell in registers.items()}
-    before = len(cells)
-    for multiplier in [cell for cell in cells.values() if cell["type"] == _SLICE]:
+    unused = itertools.count(1 + max(bit for bit in _nets(module) if isinstance(bit, int)))
+    absorbed = len(registers)
+    for name, multiplier in [(name, cell) for name, cell in cells.items() if cell["type"] == _SLICE]:
         clocks = {_bit(registers[name], "CLK") for name in _around(multiplier, makes, takes)}
         if len(clocks) != 1 or "CLK0" in multiplier["connections"]:
             continue
         taken = _take_inputs(multiplier, registers, makes, readers)
         taken |= _take_output(multiplier, cells, takes, readers)
         if taken:
-            added = {"CLK0": clocks.pop(), "CE0": "1", "RST0": "0"}
+            added = {"CLK0": clocks.pop(), "CE0": next(unused), "RST0": next(unused)}
             multiplier["connections"] |= {port: [bit] for port, bit in added.items()}
             multiplier["port_directions"] |= dict.fromkeys(added, "input")
             multiplier["parameters"] |= {"GSR": "DISABLED", "RESETMODE": "SYNC"}
+            cells |= {f"{name}_ce": _constant(1, added["CE0"]), f"{name}_rst": _constant(0, added["RST0"])}
     for name, cell in registers.items():
         if name in cells and not readers[_bit(cell, "Q")]:
             del cells[name]
-    return before - len(cells)
+    return absorbed - sum(name in cells for name in registers)
+
+
+def _constant(value: int, net: Bit) -> Cell:
+    """A look-up table that is no constant to place and route."""
+    inputs = "ABCD"
+    return {
+        "type": "LUT4",
+        "parameters": {"INIT": str(value) * 16},
+        "attributes": {},
+        "port_directions": {**dict.fromkeys(inputs, "input"), "Z": "output"},
+        "connections": {**{port: ["0"] for port in inputs}, "Z": [net]},
+    }
+
+
+def _nets(module: Mapping[str, Any]) -> Iterator[Bit]:
+    """Everything that something is connected to."""
+    for port in module["ports"].values():
+        yield from port["bits"]
+    for cell in module["cells"].values():
+        for bits in cell["connections"].values():
+            yield from bits
 
 
 def _readers(module: Mapping[str, Any]) -> Counter[Bit]:
