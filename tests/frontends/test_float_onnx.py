@@ -8,7 +8,9 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import onnx
 from float_models import agrees, assert_agrees, kinds
+from onnx import helper
 from onnx_models import OnnxBuilder
 
 from bitloom.frontends.float_onnx import load_float_onnx
@@ -315,3 +317,14 @@ def test_a_batch_that_may_change_is_one_inference() -> None:
     builder = OnnxBuilder(("N", 4))
     builder.node("Relu", "x")
     assert load_float_onnx(builder.content(), "net").tensor("x").shape == (1, 4)
+
+
+def test_functions_that_the_file_defines() -> None:
+    body = [helper.make_node("Abs", ["a"], ["b"]), helper.make_node("Add", ["a", "b"], ["c"])]
+    opset = helper.make_opsetid("", 17)
+    function = helper.make_function("own", "Twice", ["a"], ["c"], body, [opset])
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, 5)) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Twice", ["x"], ["y"], domain="own")], "net", ends[:1], ends[1:])
+    imports = [opset, helper.make_opsetid("own", 1)]
+    model = helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=8)
+    assert kinds(assert_agrees(model.SerializeToString())) == ["ABS", "ADD"]

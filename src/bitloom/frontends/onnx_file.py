@@ -170,7 +170,15 @@ def _checked(onnx: ModuleType, content: bytes, where: str) -> Any:
             onnx.checker.check_model(standard)
         except Exception as error:  # onnx.checker.ValidationError and what parsing constants raises
             raise ModelFormatError(f"is not a valid ONNX model: {error}", where=where) from error
-    return model
+    return _inlined(model, where) if model.functions else model
+
+
+def _inlined(model: Any, where: str) -> Any:
+    """With the bodies of the functions that the file defines in place of the nodes that call them."""
+    try:
+        return importlib.import_module("onnx.inliner").inline_local_functions(model)
+    except Exception as error:  # whatever functions that make no sense raise
+        raise ModelFormatError(f"defines functions that cannot be put in place: {error}", where=where) from error
 
 
 def _node(onnx: ModuleType, index: int, node: Any, where: str) -> OnnxNode:
