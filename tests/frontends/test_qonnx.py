@@ -16,6 +16,8 @@ from bitloom.frontends.qonnx_rules import ROUNDINGS
 from bitloom.ir import parse_graph, print_graph
 from bitloom.passes import split_float_edges
 from bitloom.plan import make_plan
+from bitloom.run.executor import create_executor
+from bitloom.run.inputs import random_inputs
 
 
 def dense(
@@ -345,3 +347,20 @@ def test_two_bit_networks_plan_no_multiplier() -> None:
     for builder in (dense(), convolution(2)):
         plan = make_plan(split_float_edges(builder.load().graph).core)
         assert plan.dsp == 0
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.0317])
+@pytest.mark.parametrize("kind", ["Gemm", "Conv"])
+def test_sums_in_front_of_a_bias_are_judged(kind: str, scale: float) -> None:
+    """And the reals at the end where binary32 has no choice in how to round them."""
+    builder = QonnxBuilder((1, 6) if kind == "Gemm" else (1, 6, 3, 3))
+    bias = builder.constant(builder.rng.normal(0, 1, 4).astype(np.float32))
+    weights = builder.weights((4, 6) if kind == "Gemm" else (4, 6, 2, 2), 4, scale)
+    builder.node(kind, builder.quant("x", scale, 4), weights, bias, **({"transB": 1} if kind == "Gemm" else {}))
+    model = builder.load()
+    assert_judged_equal(model)
+    judged = set(create_executor("onnx-reference", model).run(random_inputs(model.graph, 1)).tensors)
+    sums = model.graph.nodes[-2 if kind == "Gemm" else -3].outputs[0]
+    assert model.graph.type(sums).integer.bits > 4
+    assert judged >= {sums}
+    assert (model.graph.outputs[0] in judged) == (scale == 0.25)

@@ -20,12 +20,16 @@ class TensorView:
         shape: its shape there.
         factors: a shape of as many elements.
         order: axes of `factors`.
+        offsets: what the file's tensor has on top of the value's reals, along an axis; nothing if empty.
+        offset_axis: of its shape.
     """
 
     tensor: str
     shape: tuple[int, ...]
     factors: tuple[int, ...]
     order: tuple[int, ...]
+    offsets: tuple[float, ...] = ()
+    offset_axis: int = 0
 
 
 @dataclass(frozen=True)

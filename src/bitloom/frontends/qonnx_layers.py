@@ -28,6 +28,8 @@ from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d
 from bitloom.ops.fully_connected import FullyConnected
 
 _WIDEST_SUM = 61
+EXACT_REACH = 2**24
+"""Below this binary32 holds every integer."""
 _EXACT = Rescale((1.0,), Rounding.TRUNCATE)
 
 
@@ -58,7 +60,8 @@ def as_integers(context: QonnxContext, x: Reals, name: str) -> Reals:
         else:
             assert step.constant is not None
             factor = step.constant.astype(np.float64)
-            made = replace(made, scales=made.scales * factor if step.kind == "multiply" else made.scales / factor)
+            scales = made.scales * factor if step.kind == "multiply" else made.scales / factor
+            made = replace(made, scales=scales, exact=made.exact and bool((np.frexp(factor)[0] == 0.5).all()))
     return made
 
 
@@ -149,19 +152,20 @@ def sums(
         made: the sums.
         scales: one per output.
         axis: of the outputs.
-        bias: added in binary32.
+        bias: added in binary32; the value is then known as the file's tensor less the bias.
     """
     zero = int(x.zero_points[0])
     inputs = Interval(min(int(x.low.min()), zero), max(int(x.high.max()), zero))
     low, high = dot_product_range(rows, -zero * rows.sum(axis=1), inputs)
     scales = scales[:1] if (scales == scales[0]).all() else scales
-    reals = Reals(made, made.shape, low, high, scales, np.zeros(1, np.int64), axis)
+    exact = bool((np.frexp(scales)[0] == 0.5).all() and max(-low.min(), high.max()) < EXACT_REACH)
+    reals = Reals(made, made.shape, low, high, scales, np.zeros(1, np.int64), axis, exact=exact)
     if bias is None:
-        return judged(context.builder, reals, context.name)
-    numbers = np.asarray(bias).reshape(-1)
+        return reals
+    numbers = np.asarray(bias, np.float32).reshape(-1)
     if numbers.size not in (1, len(rows)):
         raise UnsupportedError(f"has a bias of shape {list(np.shape(bias))} for {len(rows)} outputs")
-    return reals.then(Step("add", numbers.astype(np.float32)))
+    return judged(context.builder, reals, context.name, numbers).then(Step("add", numbers))
 
 
 def convolution(context: QonnxContext) -> Meaning:
@@ -201,7 +205,8 @@ def convolution(context: QonnxContext) -> Meaning:
     name = _name(context, bias is None and rank == 4)
     operands = [builder.images(images).value, _constant(context, kernel.transpose(order))]
     made = lowered(builder, images_made(builder.node(operator, operands, name)), rank, _name(context, bias is None))
-    return sums(context, x, rows, made, scales, 1, bias)
+    found = sums(context, x, rows, made, scales, 1, bias)
+    return judged(builder, found, context.name) if bias is None else found
 
 
 def average_pool(context: QonnxContext) -> Meaning:
@@ -258,8 +263,7 @@ def _averaged(
     made = lowered(builder, images_made(builder.node(operator, operands, name)), rank, f"{name}_lines")
     scales = np.broadcast_to(x.scales, (channels,)) if x.axis == 1 else np.full(channels, one_scale(x))
     divided = Step("divide", np.array([math.prod(taps)], np.float32))
-    bare = sums(context, replace(x, zero_points=np.array([zero])), rows, made, scales, 1, np.zeros(1))
-    return replace(bare, steps=(divided,))
+    return sums(context, replace(x, zero_points=np.array([zero])), rows, made, scales, 1, None).then(divided)
 
 
 def matrix_product(context: QonnxContext) -> Meaning:
@@ -285,19 +289,24 @@ def matrix_product(context: QonnxContext) -> Meaning:
         tensor = builder.plain(tensor)
     alpha, beta = (float(context.node.attributes.get(name, 1.0)) for name in ("alpha", "beta"))
     bias = context.array(2) if is_gemm and beta and context.optional(2) is not None else None
-    exact = bias is None and alpha == 1
     operator = FullyConnected(
         **_exact_sums(tensor.value.type.integer, rows, int(x.zero_points[0])), keep_dims=len(tensor.shape) != 2
     )
-    value = builder.node(operator, [tensor.value, _constant(context, matrix)], _name(context, exact))
+    value = builder.node(
+        operator, [tensor.value, _constant(context, matrix)], _name(context, bias is None and alpha == 1)
+    )
     axis = len(tensor.shape) - 1
-    if exact:
-        return sums(context, x, rows, Tensor.plain(value), scales * scale, axis, None)
-    made = sums(context, x, rows, Tensor.plain(value), scales * scale, axis, np.zeros(1))
-    made = replace(made, steps=())
+    made = sums(context, x, rows, Tensor.plain(value), scales * scale, axis, None)
+    if bias is None and alpha == 1:
+        return judged(builder, made, context.name)
     if alpha != 1:
         made = context.step(made, "multiply", np.array([alpha], np.float32))
-    return made if bias is None else context.step(made, "add", bias.astype(np.float32) * np.float32(beta))
+    if bias is None:
+        return made
+    added = context.step(made, "add", bias.astype(np.float32) * np.float32(beta))
+    if not made.steps:
+        judged(builder, replace(added, steps=()), context.name, added.steps[0].constant)
+    return added
 
 
 def _exact_sums(element: IntType, rows: Int64Array, zero: int) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from bitloom.ops.quantize_steps import QuantizeSteps
 Rule = Callable[[Float32Array, Int64Array], Int64Array]
 """From reals (count, columns) and the columns' channels to integers; it never decreases."""
 
+# Up to here binary32's reals, a few last places off, tell integers apart.
+_TOLD_APART = 2.0**21
 # Beyond so many bits inputs are divided, not compared with thresholds.
 _STEP_BITS = 16
 # One function of so few bits is a table.
@@ -200,10 +202,22 @@ def channels_last(builder: GraphBuilder, tensor: Tensor, axis: int) -> Tensor:
     return builder.arranged(tensor, (*(each for each in range(len(tensor.shape)) if each != axis), axis))
 
 
-def judged(builder: GraphBuilder, x: Reals, name: str) -> Reals:
-    """The same, whose value is known to be the file's tensor, with the scales that make its reals integers."""
+def judged(builder: GraphBuilder, x: Reals, name: str, offsets: Float32Array | None = None) -> Reals:
+    """The same, whose value is known to be the file's tensor, with the scales that make its reals integers.
+
+    Args:
+        builder: of the graph.
+        x: integers with scales.
+        name: of the file's tensor.
+        offsets: what the file's tensor has been added, one number or one per channel.
+    """
     tensor = x.tensor
     if tensor.value.name in builder.views:  # a tensor of the file already, with scales of its own
+        return x
+    largest = float(max(-x.low.min(), x.high.max()))
+    if offsets is not None:
+        largest += float(np.abs(offsets).max() / x.scales.min())
+    if largest >= _TOLD_APART and not x.exact:
         return x
     scales, zeros = (tuple(each.tolist()) for each in np.broadcast_arrays(x.scales, x.zero_points))
     if len(scales) == 1:
@@ -213,6 +227,10 @@ def judged(builder: GraphBuilder, x: Reals, name: str) -> Reals:
     else:
         return x
     builder.named(tensor, name)
+    if offsets is not None:
+        view = builder.views[tensor.value.name]
+        numbers = tuple(offsets.astype(float).tolist())
+        builder.views[tensor.value.name] = replace(view, offsets=numbers, offset_axis=x.axis or 0)
     return x
 
 

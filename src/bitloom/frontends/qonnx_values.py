@@ -97,6 +97,7 @@ class Reals:
         moves: wait until the elements are integers that grow with the reals.
         increasing: the moves select elements by their order, so that only steps that never decrease may follow.
         has_moved: the moves change where the channels are.
+        exact: whether binary32 computes them without rounding up to the steps, in whatever order it adds.
     """
 
     tensor: Tensor
@@ -110,6 +111,7 @@ class Reals:
     moves: tuple[Move, ...] = ()
     increasing: bool = False
     has_moved: bool = False
+    exact: bool = True
 
     @property
     def is_input(self) -> bool:

@@ -85,6 +85,9 @@ class OnnxReferenceExecutor:
                 f"the reference makes {result.dtype}{list(result.shape)}, the graph says {made}",
                 where=f"'{self.graph.name}', tensor '{name}'",
             )
+        if view.offsets:
+            axes = (1,) * (result.ndim - view.offset_axis - 1)
+            result = result.astype(np.float64) - np.array(view.offsets).reshape(-1, *axes)
         lying = result.reshape(view.factors).transpose(view.order).reshape(made.shape)
         return lying if lying.dtype == made.element.dtype else _integers(lying, made)
 
