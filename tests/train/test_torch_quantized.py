@@ -32,6 +32,7 @@ class Builder:
         self.tensors = [FloatTensor("x", shape)]
         self.nodes: list[FloatNode] = []
         self.last = "x"
+        self.rng = np.random.default_rng(0)
 
     def constant(self, name: str, data: np.ndarray, dtype: str = "float32") -> str:
         self.tensors.append(FloatTensor(name, data.shape, data, dtype))
@@ -49,8 +50,8 @@ class Builder:
     def layer(self, kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options: object) -> str:
         outputs = weights[-1] if kind == "DEPTHWISE_CONV_2D" else weights[0]
         count = len(self.tensors)
-        matrix = self.constant(f"w{count}", RNG.normal(size=weights) / np.sqrt(np.prod(weights) / outputs))
-        bias = self.constant(f"b{count}", RNG.normal(size=outputs) * 0.1)
+        matrix = self.constant(f"w{count}", self.rng.normal(size=weights) / np.sqrt(np.prod(weights) / outputs))
+        bias = self.constant(f"b{count}", self.rng.normal(size=outputs) * 0.1)
         return self.node(kind, shape, matrix, bias, **options)
 
     def graph(self) -> FloatGraph:
@@ -210,9 +211,9 @@ def test_training_helps_and_reproduces() -> None:
     net.layer("FULLY_CONNECTED", (1, 10), (10, 16), fused_activation_function="NONE")
 
     def trained() -> tuple[float, float, Graph]:
-        network = FakeQuantized(net.graph(), data.train_x, NetworkWidths(2, 3, inputs=4))
+        network = FakeQuantized(net.graph(), data.train_x, NetworkWidths(3, 4, inputs=4))
         before = float((classes(network.eval(), data.test_x) == data.test_y).mean())
-        fit(network.train(), data.train_x, data.train_y, epochs=15, learning_rate=5e-3)
+        fit(network.train(), data.train_x, data.train_y, epochs=8, batch_size=32, learning_rate=5e-3)
         return before, float((classes(network.eval(), data.test_x) == data.test_y).mean()), network.integer_graph()
 
     before, after, graph = trained()
@@ -222,6 +223,20 @@ def test_training_helps_and_reproduces() -> None:
     assert (found.reshape(-1, 10).argmax(axis=1) == data.test_y).mean() == after
     again = trained()[2]
     assert bl.print_graph(graph) == bl.print_graph(again)
+
+
+def test_a_softmax_at_the_end_is_computed_and_not_trained_through() -> None:
+    net = Builder(1, 6)
+    scores = net.layer("FULLY_CONNECTED", (1, 4), (4, 6), fused_activation_function="NONE")
+    net.node("SOFTMAX", (1, 4), beta=1.0)
+    data = RNG.normal(size=(300, 6)).astype(np.float32)
+    network = FakeQuantized(net.graph(), data, NetworkWidths(4))
+    steps = differences(network, data)
+    assert not steps[scores].any()
+    assert np.abs(steps["softmax_1"]).max() <= 1  # LiteRT computes exponentials in fixed point
+    torch.testing.assert_close(network.logits(data), network.run(data)[scores])
+    fit(network.train(), data, data[:, :4].argmax(axis=1), epochs=30, batch_size=16, learning_rate=1e-2)
+    assert (classes(network.eval(), data) == data[:, :4].argmax(axis=1)).mean() > 0.8
 
 
 def test_a_pytorch_module_with_batch_normalisation() -> None:

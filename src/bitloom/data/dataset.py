@@ -16,9 +16,9 @@ class Dataset:
 
     Attributes:
         name: the name `load_dataset` knows it by.
-        train_x: float32 (samples, features) in [0, 1].
+        train_x: float32 (samples, features); in [0, 1] where `load_dataset` made it.
         train_y: int64 (samples,), class indices.
-        test_x: float32 (samples, features) in [0, 1].
+        test_x: float32 (samples, features), scaled likewise.
         test_y: int64 (samples,), class indices.
         class_names: one per class index.
         image_shape: (rows, columns) to reshape a row of features to for display; None if it is no image.

@@ -88,13 +88,18 @@ def _groups(network: Any, learning_rate: float) -> Any:
 
 
 def _loss(torch: Any, network: Any, x: Any, labels: Any, teacher: Any) -> Any:
-    scores = network(x).reshape(len(x), -1)
+    scores = _scores(network, x)
     loss = torch.nn.functional.cross_entropy(scores, labels)
     if teacher is None:
         return loss
     with torch.no_grad():
-        wanted = torch.softmax(teacher(x).reshape(len(x), -1), dim=1)
+        wanted = torch.softmax(_scores(teacher, x), dim=1)
     return 0.5 * loss + 0.5 * torch.nn.functional.cross_entropy(scores, wanted)
+
+
+def _scores(network: Any, x: Any) -> Any:
+    made = network.logits(x) if hasattr(network, "logits") else network(x)
+    return made.reshape(len(x), -1)
 
 
 def classes(network: Any, x: Floats) -> npt.NDArray[np.int64]:

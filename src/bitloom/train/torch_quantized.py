@@ -127,6 +127,12 @@ class FakeQuantized:
         """The network's output, (samples, *shape of one), of real inputs (samples, *shape) or (samples, size)."""
         return self.run(x)[self.graph.outputs[0]]
 
+    def logits(self, x: Any) -> Any:
+        """What a loss is computed of: the output, or, where the network ends in SOFTMAX, what that reads."""
+        name = self.graph.outputs[0]
+        last = self.graph.producer(name)
+        return self.run(x)[last.read[0] if last is not None and last.kind == "SOFTMAX" else name]
+
     def run(self, x: Any) -> dict[str, Any]:
         """Every computed tensor, the input among them: real numbers that are multiples of their scales.
 
