@@ -89,3 +89,12 @@ def test_powers_of_two(scale) -> None:
     power = power_of_two_above(scale)
     assert scale <= power < 2 * scale
     assert np.log2(power).is_integer()
+
+
+@pytest.mark.parametrize("method", RANGES)
+def test_a_value_that_is_there_over_and_over(method) -> None:
+    """What a filter makes of a black background: half of everything, near zero."""
+    values = np.abs(np.random.default_rng(0).normal(0, 1, 100_000))
+    low, high = bounds(np.concatenate([values, np.full(100_000, 0.013)]), method)
+    assert low == 0
+    assert high > 2

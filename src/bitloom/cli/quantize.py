@@ -208,7 +208,7 @@ def _accuracies(made: Quantized, arguments: argparse.Namespace) -> tuple[int, in
     """Test samples that the float network gets right, the integer one, and how many there are; of data sets only."""
     from bitloom.quantize.compare import integer_inputs
     from bitloom.quantize.samples import labelled_test_split
-    from bitloom.run.float_litert import evaluate_float
+    from bitloom.run.float_litert import FloatEvaluator
 
     reference, graph = made.state.graph, made.graph
     split = labelled_test_split(reference, arguments.calibrate, folder=arguments.mnist_folder)
@@ -218,7 +218,7 @@ def _accuracies(made: Quantized, arguments: argparse.Namespace) -> tuple[int, in
     name = reference.outputs[0]
     if int(labels.max()) >= _size(reference, name) > 1:
         return None
-    wanted = _right(evaluate_float(reference, inputs)[name], labels)
+    wanted = _right(FloatEvaluator(reference).run(inputs, wanted=reference.outputs)[name], labels)
     found = sum(
         _right(_evaluated(graph, integer_inputs(graph, part), name), part_labels)
         for part, part_labels in _parts(inputs, labels)

@@ -19,6 +19,8 @@ _COARSE_SHARES = np.linspace(1.0, 0.05, 20)
 _ROUNDS = 3
 _ENTROPY_LEVELS = 128
 _ENTROPY_CANDIDATES = 128
+# A bin is a spike if it holds this share of everything, and so many times as much as those a few bins away.
+_SPIKE_SHARE, _SPIKE_HEIGHT, _NEIGHBOURHOOD = 0.01, 8, 4
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _entropy(histogram: Histogram, whole: Range) -> Range:
     The clipped distribution is compared with itself in `_ENTROPY_LEVELS` levels, by the Kullback-Leibler divergence.
     Source: Migacz, "8-bit inference with TensorRT", 2017.
     """
-    magnitudes = _magnitudes(histogram)
+    magnitudes = _without_spikes(_magnitudes(histogram))
     size = magnitudes.size
     if size <= _ENTROPY_LEVELS:
         return whole
@@ -160,6 +162,22 @@ def _magnitudes(histogram: Histogram) -> Float64Array:
     made[offset : offset + below.size] += below
     made[start : start + above.size] += above
     return made
+
+
+def _without_spikes(magnitudes: Float64Array) -> Float64Array:
+    """Counts without values that are there over and over, such as what a filter makes of a black background.
+
+    A single value is represented as well by wide levels as by narrow ones, but a bin that stands out from its
+    neighbours would make every level that holds more than it look bad.
+    """
+    neighbours = np.maximum(
+        np.concatenate([magnitudes[_NEIGHBOURHOOD:], np.zeros(min(_NEIGHBOURHOOD, magnitudes.size))])[
+            : magnitudes.size
+        ],
+        np.concatenate([np.zeros(_NEIGHBOURHOOD), magnitudes])[: magnitudes.size],
+    )
+    spikes = (magnitudes > _SPIKE_SHARE * magnitudes.sum()) & (magnitudes > _SPIKE_HEIGHT * neighbours)
+    return np.where(spikes, neighbours, magnitudes)
 
 
 def _divergence(magnitudes: Float64Array, threshold: int) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from bitloom.data import DATASETS
+from bitloom.data import DATASETS, Dataset
 from bitloom.data.random_bits import RandomBits
 from bitloom.errors import InputError
 from bitloom.ir import FLOAT32, TensorType
@@ -56,9 +57,18 @@ def read_samples(
 
 
 def _training_split(graph: FloatGraph, name: str, folder: str | Path | None) -> Array:
+    shape = graph.tensor(_only_input(graph, name)).shape
+    return _dataset(graph, name, folder).train_x.reshape(-1, *shape)
+
+
+def _dataset(graph: FloatGraph, name: str, folder: str | Path | None) -> Dataset:
     wanted = _only_input(graph, name)
-    tensor = TensorType(graph.tensor(wanted).shape, FLOAT32)
-    return fitting_dataset(name, tensor, f"input '{wanted}'", folder).train_x.reshape(-1, *tensor.shape)
+    return _fitting(name, wanted, graph.tensor(wanted).shape, None if folder is None else str(folder))
+
+
+@lru_cache(maxsize=1)  # both splits of one data set are asked for, one after the other
+def _fitting(name: str, wanted: str, shape: tuple[int, ...], folder: str | None) -> Dataset:
+    return fitting_dataset(name, TensorType(shape, FLOAT32), f"input '{wanted}'", folder)
 
 
 def _only_input(graph: FloatGraph, source: str) -> str:
@@ -158,6 +168,5 @@ def labelled_test_split(
     if source not in DATASETS or len(graph.inputs) != 1:
         return None
     name = graph.inputs[0]
-    tensor = TensorType(graph.tensor(name).shape, FLOAT32)
-    dataset = fitting_dataset(source, tensor, f"input '{name}'", folder)
-    return {name: dataset.test_x.reshape(-1, *tensor.shape)}, dataset.test_y
+    dataset = _dataset(graph, source, folder)
+    return {name: dataset.test_x.reshape(-1, *graph.tensor(name).shape)}, dataset.test_y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -67,18 +67,22 @@ class FloatEvaluator:
         elements = sum(int(np.prod(graph.tensor(name).shape)) for name in self._indices)
         self._chunk = max(1, min(_LARGEST_CHUNK, _CHUNK_ELEMENTS // max(1, elements)))
 
-    def run(self, inputs: Mapping[str, Array], progress: Progress | None = None) -> dict[str, Array]:
-        """Every input and computed tensor, each of shape (samples, *shape).
+    def run(
+        self, inputs: Mapping[str, Array], progress: Progress | None = None, *, wanted: Collection[str] | None = None
+    ) -> dict[str, Array]:
+        """Inputs and computed tensors, each of shape (samples, *shape).
 
         Args:
             inputs: for each input name an array of shape (samples, *shape).
             progress: told of the samples done.
+            wanted: names of tensors; all if None.
 
         Raises:
             InputError: an input is missing or has another shape.
         """
-        parts = list(self.chunks(inputs, progress))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._indices}
+        names = self._indices.keys() if wanted is None else wanted
+        parts = [{name: part[name] for name in names} for part in self.chunks(inputs, progress)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def chunks(self, inputs: Mapping[str, Array], progress: Progress | None = None) -> Iterator[dict[str, Array]]:
         """As `run`, some samples at a time, so that memory does not grow with their number."""
