@@ -17,7 +17,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx
-from models import GraphBuilder, quantized, random_inputs
+from models import GraphBuilder, dense_network, quantized, random_inputs
 
 import bitloom as bl
 import bitloom.export.onnx_writer
@@ -36,7 +36,7 @@ EXAMPLES = {example.name: example for operator in operators().values() for examp
 # Tables whose functions are none of ONNX's, and operators with thresholds of their own.
 REFUSED = ("lookup_", "multi_threshold_", "quantize_steps_", "dequantize_steps_")
 # What bitloom's own reader of ONNX does not take.
-NOT_READ = ("arg_max_", "prelu_", "leaky_relu_int16", "add_number", "sub_number", "_int32", "concatenation_constant")
+NOT_READ = ("prelu_", "leaky_relu_int16", "add_number", "sub_number", "_int32", "concatenation_constant")
 MOVES = ("concatenation", "pack", "pad", "max_pool_2d")
 
 
@@ -186,6 +186,13 @@ def test_mlperf_tiny_operator_by_operator(file: str) -> None:
         assert difference.max() <= 1
         if difference.size > 1000:
             assert (difference > 0).mean() < 0.01
+
+
+def test_an_index_reads_back_in_its_type() -> None:
+    graph = dense_network((12, 9, 5), seed=1, tail="arg_max")
+    model = load_onnx(graph_to_onnx(graph), "index")
+    assert model.graph.nodes[-1].operator == graph.nodes[-1].operator
+    assert bl.verify(model, random_inputs(model.graph, 50, 1), ["onnxruntime", "numpy"]).equal
 
 
 def test_graphs_without_scales_are_refused() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from bitloom.errors import UnsupportedError
 from bitloom.frontends import onnx_layers
 from bitloom.frontends.onnx_context import Context
+from bitloom.frontends.onnx_index import cast_index
 from bitloom.frontends.onnx_layers import Linear
 from bitloom.frontends.onnx_moves import folded
 from bitloom.frontends.onnx_values import Computed, Constant, Dequantized, Meaning, Scale, Tensor
@@ -55,6 +56,8 @@ def _cast(context: Context) -> Meaning:
             return replace(x, integral=to == _INT32)
         case Tensor() if to == _FLOAT:
             return Dequantized(x, Scale(1.0, 0, x.value.type.integer))
+        case Tensor():
+            return cast_index(context, x)
         case Computed() | Dequantized() if to == _FLOAT:
             return x
     raise UnsupportedError("casts computed numbers to another type than float32", remedy="use QuantizeLinear")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitloom.errors import ModelFormatError, UnsupportedError
-from bitloom.frontends import onnx_functions, onnx_layers, onnx_pairs, onnx_pools
+from bitloom.frontends import onnx_functions, onnx_index, onnx_layers, onnx_pairs, onnx_pools
 from bitloom.frontends.onnx_averages import Binary32
 from bitloom.frontends.onnx_context import Context, dequantized_constant
 from bitloom.frontends.onnx_integers import INTEGER_OPERATORS
@@ -266,6 +266,7 @@ HANDLERS: Mapping[str, Callable[[Context], Meaning | tuple[Meaning, ...]]] = {
     "Relu": _clip,
     "Clip": _clip,
     "PRelu": _prelu,
+    "ArgMax": onnx_index.arg_max,
     "Concat": _concat,
     "Shape": _shape,
     **MOVES,
