@@ -140,15 +140,29 @@ def _entropy(histogram: Histogram, whole: Range) -> Range:
 
     The clipped distribution is compared with itself in `_ENTROPY_LEVELS` levels, by the Kullback-Leibler divergence.
     Source: Migacz, "8-bit inference with TensorRT", 2017.
+
+    Values that are there over and over, such as what a filter makes of a black background, are not cut off and not
+    compared: wide levels represent each as well as narrow ones, but a bin that stands out from its neighbours would make
+    every level that holds more than it look bad.
     """
-    magnitudes = _without_spikes(_magnitudes(histogram))
+    every = _magnitudes(histogram)
+    neighbours = _neighbours(every)
+    spikes = (every > _SPIKE_SHARE * every.sum()) & (every > _SPIKE_HEIGHT * neighbours)
+    magnitudes = np.where(spikes, neighbours, every)
     size = magnitudes.size
-    if size <= _ENTROPY_LEVELS:
+    least = max(_ENTROPY_LEVELS, int(np.flatnonzero(spikes).max(initial=0)) + 1)
+    if size <= least:
         return whole
-    thresholds = np.unique(np.linspace(_ENTROPY_LEVELS, size, _ENTROPY_CANDIDATES).astype(np.int64))
+    thresholds = np.unique(np.linspace(least, size, _ENTROPY_CANDIDATES).astype(np.int64))
     best = min(thresholds.tolist(), key=lambda threshold: _divergence(magnitudes, threshold))
     limit = float(np.ldexp(float(best), histogram.exponent))
     return max(whole[0], -limit), min(whole[1], limit)
+
+
+def _neighbours(counts: Float64Array) -> Float64Array:
+    """The larger of the counts some bins before and behind."""
+    padded = np.pad(counts, _NEIGHBOURHOOD)
+    return np.maximum(padded[: counts.size], padded[2 * _NEIGHBOURHOOD :])
 
 
 def _magnitudes(histogram: Histogram) -> Float64Array:
@@ -162,22 +176,6 @@ def _magnitudes(histogram: Histogram) -> Float64Array:
     made[offset : offset + below.size] += below
     made[start : start + above.size] += above
     return made
-
-
-def _without_spikes(magnitudes: Float64Array) -> Float64Array:
-    """Counts without values that are there over and over, such as what a filter makes of a black background.
-
-    A single value is represented as well by wide levels as by narrow ones, but a bin that stands out from its
-    neighbours would make every level that holds more than it look bad.
-    """
-    neighbours = np.maximum(
-        np.concatenate([magnitudes[_NEIGHBOURHOOD:], np.zeros(min(_NEIGHBOURHOOD, magnitudes.size))])[
-            : magnitudes.size
-        ],
-        np.concatenate([np.zeros(_NEIGHBOURHOOD), magnitudes])[: magnitudes.size],
-    )
-    spikes = (magnitudes > _SPIKE_SHARE * magnitudes.sum()) & (magnitudes > _SPIKE_HEIGHT * neighbours)
-    return np.where(spikes, neighbours, magnitudes)
 
 
 def _divergence(magnitudes: Float64Array, threshold: int) -> float:
