@@ -17,6 +17,7 @@ from onnx_models import OnnxBuilder
 from bitloom.errors import BitloomError, ModelFormatError, UnsupportedError
 from bitloom.frontends import load_float
 from bitloom.frontends.float_onnx import load_float_onnx
+from data import test_data
 
 
 def ones(*shape: int) -> np.ndarray:
@@ -92,6 +93,11 @@ def test_a_quantized_model() -> None:
     builder = OnnxBuilder((1, 6))
     builder.through("x", 0.1, 0)
     assert refused(builder).endswith("is quantized already, and a float model is needed; read it with bitloom.load")
+
+
+def test_a_qonnx_model() -> None:
+    with pytest.raises(UnsupportedError, match=r"is quantized already, .*; read it with bitloom\.load"):
+        load_float(test_data("onnx/TFC_2W2A.onnx"))
 
 
 def test_dynamic_axes_are_named() -> None:

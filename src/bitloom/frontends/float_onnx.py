@@ -16,7 +16,7 @@ from bitloom.frontends.float_onnx_builder import FloatBuilder, Real
 from bitloom.frontends.float_onnx_context import FloatContext, Form, Handler, Meaning
 from bitloom.frontends.float_onnx_functions import FUNCTIONS
 from bitloom.frontends.float_onnx_layout import Layout, channels_last
-from bitloom.frontends.onnx_file import OnnxFile, OnnxNode, fold_node, read_onnx_file
+from bitloom.frontends.onnx_file import QONNX_OPERATORS, OnnxFile, OnnxNode, fold_node, read_onnx_file
 from bitloom.frontends.onnx_nodes import QUANTIZED
 from bitloom.ir.float_graph import FloatGraph
 
@@ -150,7 +150,7 @@ class _Import:
         """Refuse what no operator could mend."""
         if not self.file.nodes or not self.file.inputs or not self.file.outputs:
             raise UnsupportedError("has no nodes, inputs or outputs: nothing to compute", where=self.where)
-        quantized = next((node for node in self.file.nodes if node.kind in QUANTIZED), None)
+        quantized = next((node for node in self.file.nodes if node.kind in (*QUANTIZED, *QONNX_OPERATORS)), None)
         if quantized:
             raise UnsupportedError(
                 "is quantized already, and a float model is needed",
