@@ -142,8 +142,8 @@ def _entropy(histogram: Histogram, whole: Range) -> Range:
     Source: Migacz, "8-bit inference with TensorRT", 2017.
 
     Values that are there over and over, such as what a filter makes of a black background, are not cut off and not
-    compared: wide levels represent each as well as narrow ones, but a bin that stands out from its neighbours would make
-    every level that holds more than it look bad.
+    compared: wide levels represent each as well as narrow ones, but a bin that stands out from its neighbours would
+    make every level that holds more than it look bad.
     """
     every = _magnitudes(histogram)
     neighbours = _neighbours(every)
