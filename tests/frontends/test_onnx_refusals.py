@@ -227,8 +227,30 @@ def test_a_scale_that_is_not_positive() -> None:
         builder.load()
 
 
-def test_corrupt_files_give_errors_of_bitloom() -> None:
-    content, chance = small().content(), random.Random(3)
+def moved() -> OnnxBuilder:
+    builder = OnnxBuilder((1, 4, 6, 8), opset=19)
+    x = builder.through("x", 0.05, 3)
+    x = builder.node("Slice", x, *(builder.constant(np.array(at)) for at in ([1, 0], [3, 100], [2, 1])))
+    x = builder.node("Resize", x, "", builder.constant(np.array([1, 1, 2, 0.7], np.float32)))
+    x = builder.node("Pad", x, builder.constant(np.array([0, 0, 1, 0, 0, 1, 0, 2])), mode="edge")
+    x = builder.node("Gather", x, builder.constant(np.array([2, 0])), axis=3)
+    builder.through(builder.node("Transpose", builder.node("Squeeze", x), perm=[1, 0, 2]), 0.07, -4)
+    return builder
+
+
+def summed() -> OnnxBuilder:
+    builder = OnnxBuilder((1, 2, 12), "uint8", opset=18)
+    y = builder.node("ConvInteger", "x", builder.constant(np.arange(18, dtype=np.uint8).reshape(3, 2, 3)))
+    y = builder.node("Mul", builder.node("Cast", y, to=TensorProto.FLOAT), builder.constant(np.float32(0.0031)))
+    x = builder.through(builder.node("Relu", y), 0.3, 5)
+    x = builder.through(builder.node("AveragePool", x, kernel_shape=[2], strides=[2]), 0.3, 5)
+    builder.through(builder.node("ReduceMean", x, builder.constant(np.array([2])), keepdims=0), 0.2, 5)
+    return builder
+
+
+@pytest.mark.parametrize("make", [small, moved, summed], ids=lambda make: make.__name__)
+def test_corrupt_files_give_errors_of_bitloom(make: Callable[[], OnnxBuilder]) -> None:
+    content, chance = make().content(), random.Random(3)
     for _ in range(300):
         broken = bytearray(content)
         for _ in range(chance.randint(1, 4)):
@@ -236,6 +258,19 @@ def test_corrupt_files_give_errors_of_bitloom() -> None:
         broken = broken[: chance.randrange(len(broken))] if chance.random() < 0.3 else broken
         with contextlib.suppress(BitloomError):  # any other error, or a crash, fails
             load_onnx(bytes(broken), "broken")
+
+
+@pytest.mark.parametrize("kind", ["Resize", "Pad"])
+def test_sizes_that_would_fill_the_memory(kind: str) -> None:
+    builder = OnnxBuilder((1, 4), opset=19)
+    x = builder.through("x", 0.05, 3)
+    if kind == "Resize":
+        builder.node("Resize", x, "", "", builder.constant(np.array([1, 2**40])))
+    else:
+        builder.node("Pad", x, builder.constant(np.array([0, 0, 0, 2**40])), mode="edge")
+    builder.through(builder.last, 0.05, 3)
+    with pytest.raises(BitloomError, match=rf"node \d+ {kind} .*1048576"):
+        builder.load()
 
 
 @pytest.mark.parametrize("text", [b"QuantizeLinear", b"quantizelinear_0", b"Conv"])

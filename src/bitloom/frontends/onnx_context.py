@@ -16,6 +16,9 @@ from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_file import OLDEST_OPSET, OnnxNode
 from bitloom.frontends.onnx_values import ELEMENTS, Computed, Constant, Dequantized, Meaning, Scale, Tensor
 
+LARGEST_AXIS = 1 << 20
+"""Longer ones are no networks for hardware, but corrupt files that would fill the memory with indices."""
+
 # TensorProto's numbers of the types that QuantizeLinear may name without a zero point.
 _OUTPUT_TYPES = {0: "uint8", 1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 10: "float16"}
 _OUTPUT_TYPES |= {17: "float8e4m3fn", 19: "float8e5m2", 21: "uint4", 22: "int4", 23: "float4e2m1"}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bitloom.errors import ModelFormatError, UnsupportedError
 from bitloom.frontends.onnx_builder import GraphBuilder
-from bitloom.frontends.onnx_context import Context
+from bitloom.frontends.onnx_context import LARGEST_AXIS, Context
 from bitloom.frontends.onnx_file import fold_node
 from bitloom.frontends.onnx_resize import resize_indices
 from bitloom.frontends.onnx_values import Computed, Constant, Dequantized, Meaning, Tensor
@@ -257,6 +257,8 @@ def _padded(context: Context, given: Tensor, integer: int) -> Tensor:
         )
     before, after = dict(zip(axes, widths, strict=False)), dict(zip(axes, widths[len(axes) :], strict=True))
     shape = tuple(before.get(axis, 0) + size + after.get(axis, 0) for axis, size in enumerate(tensor.shape))
+    if max(shape, default=0) > LARGEST_AXIS:
+        raise UnsupportedError(f"makes a tensor of shape {list(shape)}; axes have up to {LARGEST_AXIS} elements")
     if mode == "constant":
         operator = Pad(
             tuple(before.get(axis, 0) for axis in tensor.order),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.errors import ModelFormatError, UnsupportedError
-from bitloom.frontends.onnx_context import Context
+from bitloom.frontends.onnx_context import LARGEST_AXIS, Context
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -35,9 +35,9 @@ def resize_indices(context: Context, shape: Sequence[int]) -> dict[int, tuple[in
     found = {}
     for place, axis in enumerate(axes):
         scale = np.float32(scales[place]) if not sizes else np.float32(sizes[place]) / np.float32(shape[axis])
-        made = sizes[place] if sizes else math.floor(np.float32(shape[axis]) * scale)
-        if made < 1:
-            raise ModelFormatError(f"resizes an axis of {shape[axis]} to {made}")
+        made = sizes[place] if sizes else math.floor(shape[axis] * float(scale))
+        if not 1 <= made <= LARGEST_AXIS:
+            raise ModelFormatError(f"resizes an axis of {shape[axis]} to {made}; supported: 1 to {LARGEST_AXIS}")
         indices = _indices(context, shape[axis], made, scale)
         if indices != tuple(range(shape[axis])):
             found[axis] = indices

@@ -48,7 +48,8 @@ class Scale:
 
     def reals(self, integers: npt.NDArray[Any]) -> Float32Array:
         """DequantizeLinear: a product in binary32."""
-        return (integers.astype(np.int32) - np.int32(self.zero_point)).astype(np.float32) * np.float32(self.scale)
+        with np.errstate(over="ignore"):
+            return (integers.astype(np.int32) - np.int32(self.zero_point)).astype(np.float32) * np.float32(self.scale)
 
     def integers(self, reals: Float32Array) -> npt.NDArray[np.int64]:
         """QuantizeLinear: a division in binary32, halves to even, saturated."""
