@@ -143,6 +143,8 @@ def quantized(
     builder, name = context.builder, context.name
     own = f"{name}_before" if x.moves else name
     tensor = applied(builder, x, pieces, element, own)
+    if x.moves and len(scales) == len(zero_points) == 1:
+        builder.quantized(tensor.value, Quantization(tuple(scales.tolist()), tuple(zero_points.tolist())))
     for index, move in enumerate(x.moves):
         tensor = move(tensor, name if index == len(x.moves) - 1 else f"{name}_moved{index}")
     axis = x.axis if len(scales) > 1 or len(zero_points) > 1 else None

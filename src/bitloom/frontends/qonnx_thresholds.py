@@ -19,8 +19,8 @@ Evaluate = Callable[[Int64Array, Int64Array], Int64Array]
 
 MOST_LOOKED_AT = 1 << 22
 """Keys of all channels up to which every one is looked at."""
-MOST_PIECES = 1 << 20
-"""Of all channels; a memory of more would fit no chip."""
+MOST_PIECES = 1 << 22
+"""Of all channels: 64 of 16 bits; far fewer fit a chip."""
 # Evaluated at a time.
 _PART = 1 << 19
 # A search of 2**32 keys and of steps of as many takes so many halvings.
