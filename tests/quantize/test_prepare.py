@@ -65,6 +65,25 @@ def test_factors_and_terms_of_channels(layer, bias) -> None:
     assert graph.nodes[0].attributes["fused_activation_function"] == "RELU6"
 
 
+def test_quotients() -> None:
+    net = FloatNetwork((1, 4, 4, 3))
+    centred = net.pair("SUB", "x", np.array([0.4, 0.5, 0.6]))
+    net.conv(net.pair("DIV", centred, np.array([0.2, 0.25, -0.3])), 2)
+    assert kinds(prepared(net)) == ["DEPTHWISE_CONV_2D", "CONV_2D"]
+
+
+def test_quotients_of_rows() -> None:
+    net = FloatNetwork((1, 3))
+    net.dense(net.pair("DIV", "x", np.array([0.2, 0.25, -0.3])), 2)
+    assert kinds(prepared(net)) == ["MUL", "FULLY_CONNECTED"]
+
+
+def test_quotients_by_zero_or_of_constants_stay() -> None:
+    net = FloatNetwork((1, 3))
+    net.pair("DIV", net.pair("DIV", "x", np.array([1.0, 0.0, 2.0])), "x")
+    assert [node.kind for node in prepare(net.graph()).nodes] == ["DIV", "DIV"]
+
+
 def test_what_nothing_reads_goes() -> None:
     net = FloatNetwork((1, 4))
     kept = net.dense("x", 3)

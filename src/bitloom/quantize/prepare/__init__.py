@@ -12,6 +12,7 @@ from bitloom.quantize.prepare.constants import fold_constants
 from bitloom.quantize.prepare.identities import remove_identities
 from bitloom.quantize.prepare.normalization import scale_channels
 from bitloom.quantize.prepare.padding import fold_padding
+from bitloom.quantize.prepare.quotients import multiply_by_reciprocals
 from bitloom.quantize.prepare.unused import remove_unused
 
 __all__ = ["PASSES", "prepare"]
@@ -19,6 +20,7 @@ __all__ = ["PASSES", "prepare"]
 PASSES: tuple[tuple[str, Callable[[FloatGraph], FloatGraph]], ...] = (
     ("what no output needs goes away", remove_unused),
     ("nodes of constants are computed", fold_constants),
+    ("divisions by constants become products", multiply_by_reciprocals),
     ("what computes nothing goes away", remove_identities),
     ("bounds become the activations they are", name_activations),
     ("factors and terms of channels go into the layer in front of them", fold_affine),

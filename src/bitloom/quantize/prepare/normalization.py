@@ -17,9 +17,9 @@ def scale_channels(graph: FloatGraph) -> FloatGraph:
 def _first(graph: FloatGraph) -> FloatGraph | None:
     """One of them."""
     for node in graph.nodes:
-        outer = affine(graph, node) if node.kind in ("ADD", "SUB") else None
+        outer = affine(graph, node)
         inner_node = graph.producer(outer[0]) if outer is not None else None
-        if outer is None or inner_node is None or inner_node.kind != "MUL" or fused(inner_node) != "NONE":
+        if outer is None or inner_node is None or fused(inner_node) != "NONE":
             continue
         inner = affine(graph, inner_node)
         if inner is None or not only_reader(graph, outer[0], node) or len(graph.tensor(inner[0]).shape) != 4:
