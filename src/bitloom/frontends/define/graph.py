@@ -65,7 +65,7 @@ def _inputs(
             raise InputError(f"is no array: {error}", where=f"input '{name}'") from error
         batched = value.ndim == len(placed.shape) + 1
         shape = (*value.shape[:1], *placed.shape) if batched else placed.shape
-        array = checked(value, placed.type, f"input '{name}'", shape)
+        array = checked(value, placed.tensor_type, f"input '{name}'", shape)
         lengths.add(len(array) if batched else -1)
         arrays[name] = array if batched else array[None]
     if len(lengths) > 1 or 0 in lengths:
@@ -101,10 +101,10 @@ class _Builder:
                 case Applied():
                     self.made[tensor] = self.node(tensor)
                 case Variable():
-                    value = Value(self.name(tensor, "variable"), tensor.type, tensor.value)
+                    value = Value(self.name(tensor, "variable"), tensor.tensor_type, tensor.value)
                     self.made[tensor] = value
                 case Placeholder():
-                    self.made[tensor] = self.add(Value(self.name(tensor, "input"), tensor.type))
+                    self.made[tensor] = self.add(Value(self.name(tensor, "input"), tensor.tensor_type))
                     self.placeholders[self.made[tensor].name] = tensor
         outputs = tuple(self.made[tensor].name for tensor in self.outputs)
         return Graph(name, tuple(self.placeholders), outputs, tuple(self.values.values()), tuple(self.nodes))

@@ -45,7 +45,7 @@ class Tensor:
     name: str | None
 
     @property
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         """Shape and element type."""
         return TensorType(self.shape, self.element)
 
@@ -99,7 +99,7 @@ class Tensor:
         return indexed(self, index)
 
     def __str__(self) -> str:
-        return f"{self.name or 'a tensor'} {self.type}"
+        return f"{self.name or 'a tensor'} {self.tensor_type}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class Variable(Tensor):
         Raises:
             InputError: another shape, floats, or integers out of the type's range.
         """
-        self._held[:] = [checked(value, self.type, f"variable '{self}'")]
+        self._held[:] = [checked(value, self.tensor_type, f"variable '{self}'")]
         return self
 
 
@@ -237,7 +237,7 @@ def apply(kind: str, operands: Sequence[Tensor], make: Make, name: str | None) -
 def template(tensor: Tensor, name: str) -> Value:
     """A value of the tensor's type: zeros where it is a variable."""
     data = np.zeros(tensor.shape, np.int8) if isinstance(tensor, Variable) else None
-    return Value(name, tensor.type, data)
+    return Value(name, tensor.tensor_type, data)
 
 
 def checked(value: npt.ArrayLike, wanted: TensorType, where: str, shape: Sequence[int] | None = None) -> Array:
