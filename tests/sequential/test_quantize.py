@@ -46,6 +46,23 @@ def test_layers_have_the_widths_they_say() -> None:
     assert bl.verify(graph, bl.random_inputs(graph, 10), ["numpy", "pyrtl"]).equal
 
 
+def test_iris_in_4_bits_trained_with_integers() -> None:
+    torch = pytest.importorskip("torch", reason="the extra bitloom[torch] is not installed")
+    torch.set_num_threads(1)
+    from bitloom.train.torch_fit import fit
+
+    network = iris(bits=4).fake_quantized(IRIS.train_x, activations=4, inputs=4, outputs=5)
+    fit(network, IRIS.train_x, IRIS.train_y, epochs=30, batch_size=16, learning_rate=2e-3)
+    graph = network.integer_graph()
+    assert [graph.type(name).integer.bits for name in (*graph.inputs, *graph.computed)] == [4, 4, 4, 5]
+    assert [graph.operands(node)[1].type.integer.bits for node in graph.nodes] == [4, 4, 4]
+    samples = bl.dataset_samples(graph, "iris")
+    found = bl.verify(graph, samples.inputs, ["numpy", "pyrtl", "verilog"])
+    assert found.equal
+    answers = bl.run(graph, samples.inputs).tensors[graph.outputs[0]].reshape(-1, 3).argmax(axis=1)
+    assert (answers == samples.labels).sum() >= 28
+
+
 def test_images_with_weights_of_pytorch_s_layout() -> None:
     rng = np.random.default_rng(0)
     network = Sequential(
