@@ -28,13 +28,14 @@ _WIDTHS = {
     "4/4": (NetworkWidths(4, 4), "at most 0.5"),
     "2/4": (NetworkWidths(2, 4), ""),
 }
-_CALIBRATION, _JUDGED, _SIMULATED, _STEPPED = 1000, 1000, 200, 3
+_CALIBRATION, _JUDGED, _SIMULATED, _STEPPED = 1000, 1000, 100, 2
+_BATCH = 128
 
 
 def main() -> None:
     """Train, measure, print, keep."""
     parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--epochs", type=int, default=3, help="with integers, for each width; others are not kept")
+    parser.add_argument("--epochs", type=int, default=2, help="with integers, for each width; others are not kept")
     parser.add_argument("--only", choices=tuple(_WIDTHS), help="one width; nothing is kept then")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums are then the same everywhere
@@ -49,7 +50,15 @@ def main() -> None:
         before = accuracy(np.eye(10)[classes(network.eval(), test_x.numpy())], test_y.numpy())
         rows.append(Row(f"{name}: accuracy before training on", before, "%", _COMMAND, key=f"{name} before"))
         start = time.perf_counter()
-        fit(network.train(), train_x.numpy(), train_y.numpy(), epochs=arguments.epochs, teacher=module, progress=_told)
+        fit(
+            network.train(),
+            train_x.numpy(),
+            train_y.numpy(),
+            epochs=arguments.epochs,
+            batch_size=_BATCH,
+            teacher=module,
+            progress=_told,
+        )
         rows.append(Row(f"{name}: training on, {arguments.epochs} epochs", time.perf_counter() - start, "s", _COMMAND))
         quantized = network.eval().integer_graph()
         _FOLDER.mkdir(parents=True, exist_ok=True)
