@@ -64,21 +64,24 @@ def binary32_average(
     *,
     binary32: Binary32,
 ) -> Tensor | None:
-    """An average pool whose sums may be halves, or None: where none is, or where the order of additions is unknown."""
+    """An average pool whose sums may be halves, or None where none is; of windows whose padding counts, or without."""
     if window.dilations != (1, 1) or not _has_halves(window.taps, given, made):
         return None
     columns_first = binary32 is Binary32.AVERAGE_POOL and window.strides[1] <= _LARGEST_STEP
-    if columns_first and (any(window.pads) or not _tiles(images, window)):
-        return None
-    if columns_first:
+    if not columns_first:
+        operators = [Binary32Sum(window.taps, window.strides, window.pads)]
+    elif _tiles(images, window):
         (down, across), (height, width) = window.taps, images.shape[2:]
         parts = {2: range(height // down * down), 3: range(width // across * across)}
         images = builder.sliced(images, parts, f"{name}_whole_windows")
-        operator = Binary32Sum(window.taps, window.taps, columns_first=True)
+        operators = [Binary32Sum(window.taps, window.taps, columns_first=True)]
     else:
-        operator = Binary32Sum(window.taps, window.strides, window.pads)
-    products = _products(builder, builder.images(images).value, given, name)
-    sums = builder.node(operator, [products], f"{name}_sums")
+        (down, across), (top, bottom, left, right) = window.strides, window.pads
+        columns = Binary32Sum((window.taps[0], 1), (down, 1), (top, bottom, 0, 0))
+        operators = [columns, Binary32Sum((1, window.taps[1]), (1, across), (0, 0, left, right))]
+    sums = _products(builder, builder.images(images).value, given, name)
+    for index, operator in enumerate(operators):
+        sums = builder.node(operator, [sums], f"{name}_sums{index}")
     return images_made(_quantized(builder, sums, given, math.prod(window.taps), made, bounds, name, binary32))
 
 
@@ -111,7 +114,7 @@ def _products(builder: GraphBuilder, value: Value, given: Scale, name: str) -> V
 
 def _tiles(images: Tensor, window: Window) -> bool:
     """Whether windows tile the image, but for elements behind the last."""
-    return all(
+    return not any(window.pads) and all(
         taps <= size and (stride == taps or taps == size)
         for stride, taps, size in zip(window.strides, window.taps, images.shape[2:], strict=True)
     )
