@@ -89,6 +89,21 @@ class Shuffle(nn.Module):
         return nn.functional.channel_shuffle(torch.cat([right, nn.functional.gelu(left)], dim=1), 2)
 
 
+class Mixer(nn.Module):
+    """What of a transformer needs no attention: dense layers along tokens and along channels."""
+
+    def __init__(self, tokens: int, channels: int) -> None:
+        super().__init__()
+        self.before = nn.BatchNorm1d(tokens)
+        self.along_tokens = nn.Sequential(nn.Linear(tokens, 2 * tokens), nn.GELU(), nn.Linear(2 * tokens, tokens))
+        self.along_channels = nn.Sequential(nn.Linear(channels, 6), nn.GELU(), nn.Linear(6, channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(2).transpose(1, 2)
+        x = x + self.along_tokens(self.before(x).transpose(1, 2)).transpose(1, 2)
+        return (x + self.along_channels(x)).mean(1)
+
+
 MODULES = {
     "mlp": (
         nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 5), nn.Softmax(1)),
@@ -121,11 +136,12 @@ MODULES = {
         ),
         [(1, 3, 5, 4)],
     ),
+    "mixer": (nn.Sequential(nn.Conv2d(1, 8, 4, 4), Mixer(9, 8), nn.Linear(8, 3)), [(1, 1, 12, 12)]),
     "sequence": (
         nn.Sequential(nn.Conv1d(4, 6, 5, padding=2), nn.BatchNorm1d(6), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten()),
         [(1, 4, 20)],
     ),
-    "bilinear_pools": (
+    "pools": (
         nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1), nn.AvgPool2d(2, 1, 1, count_include_pad=False)),
         [(1, 3, 16, 16)],
     ),
