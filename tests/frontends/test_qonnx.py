@@ -364,3 +364,12 @@ def test_sums_in_front_of_a_bias_are_judged(kind: str, scale: float) -> None:
     assert model.graph.type(sums).integer.bits > 4
     assert judged >= {sums}
     assert (model.graph.outputs[0] in judged) == (scale == 0.25)
+
+
+def test_inputs_with_a_scale_per_channel() -> None:
+    builder = QonnxBuilder((1, 3, 4, 4))
+    x = builder.quant("x", np.array([0.125, 0.25, 0.5]).reshape(1, 3, 1, 1), 4)
+    builder.quant(builder.node("Conv", x, builder.weights((3, 1, 2, 2), 3, 0.5), group=3), 0.25, 5)
+    model = builder.load()
+    assert_judged_equal(model)
+    assert_hardware_equal(model, 2)

@@ -267,6 +267,10 @@ def _range(graph: Graph, name: str) -> tuple[float, float]:
     for node in graph.consumers(name):
         made = graph.type(node.outputs[0])
         if isinstance(made.element, IntType) and made.quantization:
-            scale, zero_point = made.quantization.scale, made.quantization.zero_point
-            return scale * (made.element.minimum - zero_point), scale * (made.element.maximum - zero_point)
+            pairs = list(zip(made.quantization.scales, made.quantization.zero_points, strict=True))
+            lows, highs = (
+                [scale * (end - zero_point) for scale, zero_point in pairs]
+                for end in (made.element.minimum, made.element.maximum)
+            )
+            return min(lows), max(highs)
     return -1.0, 1.0
