@@ -195,6 +195,23 @@ def test_an_index_reads_back_in_its_type() -> None:
     assert bl.verify(model, random_inputs(model.graph, 50, 1), ["onnxruntime", "numpy"]).equal
 
 
+@pytest.mark.parametrize("bits", ["4/8", "6/5", "8/16"])
+def test_networks_of_other_widths(bits: str) -> None:
+    """Types that ONNX lacks are held in wider ones, and clipped."""
+    network = bl.load_float(test_data("onnx/micro_kws_m_static_fp32.onnx"))
+    samples = np.random.default_rng(0).normal(0, 1, (8, *network.tensor(network.inputs[0]).shape)).astype(np.float32)
+    graph = bl.quantize(network, samples, bits)
+    model, inputs = as_onnx_model(graph), random_inputs(graph, 4, 1)
+    judged = create_executor("onnxruntime", model).run(inputs).tensors
+    for node in graph.nodes:
+        found = {**inputs, **judged}
+        (ours,) = node.operator.evaluate(
+            [each.data if each.is_constant else found[each.name] for each in graph.operands(node)]
+        )
+        assert np.abs(ours.astype(np.int64) - judged[node.outputs[0]]).max() <= 1
+    assert load_onnx(graph_to_onnx(graph), "widths").graph.macs == graph.macs
+
+
 def test_graphs_without_scales_are_refused() -> None:
     x = bl.define.placeholder((1, 4), "int8", "x")
     w = bl.define.variable((3, 4), "int8", "w", value=np.ones((3, 4), int))

@@ -327,6 +327,20 @@ def test_the_hello_network(dtype, shift):
     assert len(np.unique(bl.run(small, inputs).tensors["output_layer"])) > 4
 
 
+def test_a_residual_block_of_int16_in_verilog():
+    x = define.placeholder((1, 4, 4, 3), "int16", "x")
+    inner = define.conv2d(x, filled((3, 3, 3, 3), "int8"), shift=9, activation=define.relu, accumulator="int30")
+    outer = define.conv2d(inner, filled((3, 1, 1, 3), "int3"), shift=2, dtype="int14", rounding="half_even")
+    total = define.relu(define.add(x, outer, y_scale=5, shift=1, rounding="half_even", dtype="int16"))
+    gated = define.mul(total, filled((3,), "uint5"), shift=4, rounding="down", dtype="int18", name="gated")
+    graph = define.graph(define.argmax(gated, dtype="uint2"), name="residual")
+    outcome = bl.verify(
+        graph, bl.random_inputs(graph, 6), ["numpy", "pyrtl", "verilog"], simulator="icarus", stalls=True
+    )
+    assert outcome.equal
+    assert [tensor.name for tensor in outcome.tensors][-2:] == ["gated", "argmax_0"]
+
+
 def test_the_hello_network_at_its_full_size():
     graph = hello_network()
     assert graph.macs == 32 * 32 * 64 * 27 + 16 * 16 * 64 * 576 + 16384 * 256 + 256 * 10
