@@ -373,3 +373,19 @@ def test_inputs_with_a_scale_per_channel() -> None:
     model = builder.load()
     assert_judged_equal(model)
     assert_hardware_equal(model, 2)
+
+
+@pytest.mark.parametrize(("weights", "activations"), [(32, 4), (24, 8), (16, 16), (32, 16)])
+def test_wide_numbers(weights: int, activations: int) -> None:
+    """Sums of more than 32 bits, which binary32 cannot judge: against integers of any size."""
+    builder = QonnxBuilder((1, 6), seed=weights)
+    x = builder.quant("x", 0.25, activations)
+    builder.quant(builder.node("MatMul", x, builder.weights((6, 4), weights, 2.0**-weights)), 2.0**-6, 12)
+    model = builder.load()
+    tensors = create_executor("numpy", model).run(random_inputs(model.graph, 20)).tensors
+    matrix = model.graph.value(model.graph.nodes[1].inputs[1]).constant.astype(object)
+    expected = tensors["quant_0"].reshape(20, 6).astype(object) @ matrix.T
+    assert (expected == tensors["matmul_2"].reshape(20, 4)).all()
+    assert model.graph.type("matmul_2").integer.bits > 32
+    assert_judged_equal(model)
+    assert_hardware_equal(model, 2)
