@@ -82,6 +82,10 @@ class QuantizeKeywords(TypedDict, total=False):
     weight_ranges: str
     symmetric: bool
     power_of_two: bool
+    equalize: bool
+    adaptive_rounding: str
+    bias_correction: str
+    average_weight_bits: float | None
     dead_channels: str
     float_io: bool
 

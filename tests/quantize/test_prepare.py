@@ -65,6 +65,26 @@ def test_factors_and_terms_of_channels(layer, bias) -> None:
     assert graph.nodes[0].attributes["fused_activation_function"] == "RELU6"
 
 
+def test_shapes_of_a_batch_that_could_change() -> None:
+    """What Keras makes of Flatten: the shape is computed from the input's."""
+    net = FloatNetwork((1, 3, 4))
+    tensor, node = type(net.tensors["x"]), type(small_cnn().nodes[0])
+    for name, shape in (("shape", (3,)), ("batch", ()), ("wanted", (2,))):
+        net.tensors[name] = tensor(name, shape, dtype="int32")
+    ends = [net.constant(name, np.array([number])) for name, number in (("begin", 0), ("end", 1), ("step", 1))]
+    minus_one = net.constant("rest", np.array(-1))
+    masks = {"begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": 1}
+    net.nodes += [
+        node("SHAPE", ("x",), ("shape",), {"out_type": "INT32"}),
+        node("STRIDED_SLICE", ("shape", *ends), ("batch",), masks),
+        node("PACK", ("batch", minus_one), ("wanted",), {"values_count": 2, "axis": 0}),
+    ]
+    net.dense(net.add("RESHAPE", (1, 12), "x", "wanted"), 2)
+    made = prepared(net)
+    assert kinds(made) == ["RESHAPE", "FULLY_CONNECTED"]
+    assert made.tensor("wanted").constant.tolist() == [1, -1]
+
+
 def test_quotients() -> None:
     net = FloatNetwork((1, 4, 4, 3))
     centred = net.pair("SUB", "x", np.array([0.4, 0.5, 0.6]))
