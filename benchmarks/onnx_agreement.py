@@ -1,6 +1,8 @@
 """How often ONNX Runtime's binary32 rounds otherwise than the integer graph: elements of quantized ONNX models.
 
-    python -m benchmarks.onnx_agreement MODEL.onnx ... [--inferences 1000]
+    python -m benchmarks.onnx_agreement MODEL.onnx MODEL.tflite ... [--inferences 1000]
+
+Models of other formats are exported first, and compared with the file that is written.
 
 For each model, over random inputs: elements that differ from end to end, elements that differ where every operator is
 given what ONNX Runtime computed in front of it, the largest differences in units of the integers, and inferences whose
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import bitloom as bl
+from bitloom.export.onnx import as_onnx_model
 from bitloom.frontends import Model
 from bitloom.ir.operator import Array
 from bitloom.run.executor import create_executor
@@ -74,7 +77,8 @@ def main() -> None:
     parser.add_argument("--inferences", type=int, default=1000)
     arguments = parser.parse_args()
     for path in arguments.models:
-        whole, single, classes = measure(bl.load(path), arguments.inferences)
+        model = bl.load(path)
+        whole, single, classes = measure(model if model.onnx else as_onnx_model(model.graph), arguments.inferences)
         print(f"{path.name}\n  end to end:           {whole}\n  operator by operator: {single}\n  argmax:  {classes}")
 
 
