@@ -77,6 +77,7 @@ def test_senseless_statements_are_refused(make, message) -> None:
         (lambda given: given.update({"4.weight": np.zeros((3, 3))}), "weights for 3 layers .* has 2"),
         (lambda given: given.update({"2.weight": np.zeros((3, 6))}), r"layer 3 \(Linear\).*\[3, 5\].*\[3, 6\]"),
         (lambda given: given.update({"2.weight": np.full((3, 5), np.nan)}), "'2.weight' holds NaN"),
+        (lambda given: given.update({"2.weight": [["a"]]}), "'2.weight' is no array of numbers"),
         (lambda given: given.update({"1.running_mean": np.zeros(3)}), "neither a weight nor a bias"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 import bitloom as bl
 from bitloom.data import quantize_inputs
-from bitloom.errors import DataError, InputError, TrainError, UnsupportedError
+from bitloom.errors import DataError, InputError, TrainError, UnsupportedError, UsageError
 from bitloom.export.tflite import graph_to_tflite
 from bitloom.frontends import load_tflite
 from bitloom.ir import FloatGraph, FloatNode, FloatTensor, Graph
@@ -286,6 +286,47 @@ def test_what_training_does_not_know_is_refused_by_name() -> None:
     net.node("MUL", (1, 4), net.constant("factors", np.ones((1, 4)) * 2), fused_activation_function="NONE")
     with pytest.raises(UnsupportedError, match="MUL with the constant 'factors'"):
         Call.of(net.graph(), net.nodes[0])
+
+
+def test_a_channel_without_weights_keeps_its_bias() -> None:
+    net = Builder(1, 4)
+    weights = np.array([[0.5, -1, 2, 0.1], [0, 0, 0, 0]])
+    net.node(
+        "FULLY_CONNECTED", (1, 2), net.constant("w", weights), net.constant("b", np.array([0.3, 1.7])),
+        fused_activation_function="NONE",
+    )  # fmt: skip
+    data = RNG.normal(size=(100, 4)).astype(np.float32)
+    for per_channel in (True, False):
+        network = FakeQuantized(net.graph(), data, per_channel=per_channel)
+        assert not any(steps.any() for steps in differences(network, data).values())
+        assert np.abs(network(data).numpy()[:, 1] - 1.7).max() < 0.05
+
+
+def test_a_tensor_that_is_always_0_is_refused_by_name() -> None:
+    net = Builder(1, 4)
+    net.layer("FULLY_CONNECTED", (1, 3), (3, 4), fused_activation_function="NONE")
+    net.node("RELU", (1, 3))
+    tensors = [replace_data(tensor, -np.ones(3)) if tensor.name.startswith("b") else tensor for tensor in net.tensors]
+    graph = dataclasses.replace(net.graph(), tensors=tuple(tensors))
+    with pytest.raises(TrainError, match="'relu_1' is 0 for all calibration data"):
+        FakeQuantized(graph, np.full((3, 4), 1e-6))
+
+
+def replace_data(tensor: FloatTensor, data: np.ndarray) -> FloatTensor:
+    return FloatTensor(tensor.name, tensor.shape, data)
+
+
+def test_widths_for_layers_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(UsageError, match="no layer 'conv' to give widths to; name one of x, fully_connected_0"):
+        FakeQuantized(one_layer(), np.ones((2, 4)), NetworkWidths(layers={"conv": (4, 4)}))
+
+
+def test_widths_that_no_operator_takes_are_refused_before_training() -> None:
+    net = Builder(1, 4)
+    net.layer("FULLY_CONNECTED", (1, 3), (3, 4), fused_activation_function="NONE")
+    net.node("LOGISTIC", (1, 3))
+    with pytest.raises(UnsupportedError, match="LOGISTIC"):
+        FakeQuantized(net.graph(), RNG.normal(size=(9, 4)), NetworkWidths(8, 12, 12, 12))
 
 
 def test_several_outputs_are_refused() -> None:

@@ -18,6 +18,7 @@ from bitloom.run.answers import Answers
 # More scores than this are too many for a line: the highest are shown.
 _MOST_SCORES = 16
 _HIGHEST = 5
+_MOST_CLASSES = 1000
 _FLOAT_WIDTH = 9
 
 
@@ -122,6 +123,9 @@ def print_summary(console: Console, inferences: Inferences, result: RunResult, f
 
 def confusion_of(inferences: Inferences, found: Answers) -> Confusion | None:
     """Which class was taken for which, where the right ones are known."""
-    if inferences.labels is None or found.classes.min() < 0 or inferences.labels.min() < 0:
+    if inferences.labels is None:
+        return None
+    both = np.concatenate([inferences.labels, found.classes])
+    if both.min() < 0 or both.max() >= _MOST_CLASSES:  # an output that is no class
         return None
     return Confusion.of(inferences.labels, found.classes, inferences.class_names)

@@ -107,7 +107,7 @@ def load_csv(path: str | Path, label: str | int = -1, *, delimiter: str = ",") -
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             lines = [(number, row) for number, row in enumerate(csv.reader(file, delimiter=delimiter), 1) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, TypeError) as error:  # TypeError: no delimiter
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot be read: {reason}", where=where, remedy="check the path and the format") from error
     if not lines:

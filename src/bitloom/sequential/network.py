@@ -335,7 +335,16 @@ def _grouped(state: Mapping[str, Any]) -> dict[str, dict[str, Floats]]:
                 f"the state's '{name}' is neither a weight nor a bias",
                 remedy="fold batch normalisation into the layer in front of it first (bl.from_torch does)",
             )
-        array = np.asarray(given, np.float64)
+        try:
+            array = np.asarray(given, np.float64)
+        except (
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # PyTorch's tensors that need a gradient, or another device
+            reason = str(error).splitlines()[0]
+            remedy = "give arrays, such as tensor.detach().cpu()"
+            raise UsageError(f"the state's '{name}' is no array of numbers: {reason}", remedy=remedy) from error
         if not np.isfinite(array).all():
             raise UsageError(f"the state's '{name}' holds NaN or infinity", remedy="train again")
         groups.setdefault(prefix, {})[kind] = array

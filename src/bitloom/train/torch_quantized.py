@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import IntType
-from bitloom.errors import InputError, TrainError, UnsupportedError
+from bitloom.errors import InputError, TrainError, UnsupportedError, UsageError
 from bitloom.ir import FloatGraph, Graph, Quantization, TensorType
 from bitloom.train.torch_nodes import KEEPING, WEIGHTED, Call, away, require_torch
 from bitloom.train.torch_ranges import (
@@ -41,6 +41,8 @@ _FIXED = {
     "TANH": Range(_FIXED_TYPE, 1 / 128, 0),
 }
 _SCALE = ":scale"
+# Half of int32: the rest is for rounding, and for the sum of products.
+_LARGEST_BIAS = 2**30
 
 
 class FakeQuantized:
@@ -64,8 +66,9 @@ class FakeQuantized:
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        UnsupportedError: a node that training does not know, or weights that are computed.
-        TrainError: several inputs or outputs.
+        UnsupportedError: a node that training does not know, computed weights, or widths that no operator takes.
+        TrainError: several inputs or outputs, or a tensor that is 0 for all calibration data.
+        UsageError: widths for a layer that does not exist.
         InputError: calibration data of another shape, none, or with NaN.
     """
 
@@ -88,6 +91,10 @@ class FakeQuantized:
         self.graph = prepare(graph)
         self.widths = widths or NetworkWidths()
         self.training = True
+        unknown = set(self.widths.layers) - set(self.graph.computed)
+        if unknown:
+            names = ", ".join(self.graph.computed)
+            raise UsageError(f"there is no layer '{min(unknown)}' to give widths to", remedy=f"name one of {names}")
         self._calls = tuple(Call.of(self.graph, node) for node in self.graph.nodes)
         self._layers = {call.node.outputs[0]: call for call in self._calls if call.node.kind in WEIGHTED}
         self.values = self._torch.nn.ParameterDict()
@@ -95,6 +102,7 @@ class FakeQuantized:
         for made, call in self._layers.items():
             self._learn_layer(made, call, per_channel=per_channel)
         self._ranges = self._calibrate(self._checked(calibration))
+        self.integer_graph()  # what cannot become integers is refused before it is trained
 
     def parameters(self) -> Any:
         """What an optimizer trains."""
@@ -217,6 +225,12 @@ class FakeQuantized:
             if call.node.kind in _FIXED:
                 ranges[made] = _FIXED[call.node.kind]
             elif call.node.kind not in KEEPING:
+                if not found[made].any():
+                    raise TrainError(
+                        f"the tensor '{made}' is 0 for all calibration data, so it has no range",
+                        where=call.node.where,
+                        remedy="calibrate with samples like those in use, or remove the layer",
+                    )
                 bits = self.widths.of_activation(made, self.widths.outputs if made == owner else None)
                 ranges[made] = activation_range(found[made].numpy(), bits)
                 self._learn(f"{made}{_SCALE}", np.log(np.array(ranges[made].scale)))
@@ -281,8 +295,13 @@ class FakeQuantized:
         return float(np.float32(scale))
 
     def _weight_scales(self, made: str) -> npt.NDArray[np.float64]:
-        """Binary32 numbers, as binary64."""
-        return np.exp(self._array(made, f"weights{_SCALE}")).astype(np.float32).astype(np.float64)
+        """Binary32 numbers, as binary64; so large that biases fit int32, which matters where weights are next to 0."""
+        scales = np.exp(self._array(made, f"weights{_SCALE}"))
+        if f"{made}:bias" in self._keys:
+            source = self._owner(self._layers[made].node.read[0])
+            needed = np.abs(self._array(made, "bias")) / (self._scale(source) * _LARGEST_BIAS)
+            scales = np.maximum(scales, needed if len(scales) > 1 else needed.max())
+        return scales.astype(np.float32).astype(np.float64)
 
     def _array(self, made: str, what: str) -> npt.NDArray[np.float64]:
         return self.values[self._keys[f"{made}:{what}"]].detach().numpy().astype(np.float64)
