@@ -8,8 +8,10 @@ from float_networks import FloatNetwork, small_cnn
 
 import bitloom as bl
 from bitloom.errors import UnsupportedError
+from bitloom.ir import operators
 from bitloom.ir.float_graph import FloatGraph
 from bitloom.quantize import QuantizeOptions, Widths, quantize
+from bitloom.quantize.rules import RULES
 
 
 def test_tensors_keep_their_names() -> None:
@@ -50,8 +52,29 @@ def test_an_input_that_is_an_output() -> None:
     net = FloatNetwork((1, 4))
     graph = net.dense("x", 2)
     both = FloatGraph("both", ("x",), ("x", graph), net.graph().tensors, net.graph().nodes)
-    with pytest.raises(UnsupportedError, match="the input 'x' is an output, too"):
+    with pytest.raises(UnsupportedError, match="the output 'x' is an input: nothing is computed"):
         quantize(both, net.samples(3))
+
+
+def test_an_output_that_is_a_constant() -> None:
+    net = FloatNetwork((1, 4))
+    made = net.pair("ADD", net.constant("a", np.ones(3)), np.ones(3))
+    net.dense("x", 2)
+    with pytest.raises(UnsupportedError, match=f"the output '{made}' is a constant"):
+        quantize(net.graph(made, net.nodes[-1].outputs[0]), net.samples(3))
+
+
+@pytest.mark.parametrize("float_io", [False, True])
+def test_an_output_named_twice(float_io) -> None:
+    net = FloatNetwork((1, 4))
+    name = net.dense("x", 2)
+    made = quantize(net.graph(name, name), net.samples(3), QuantizeOptions(float_io=float_io))
+    assert made.graph.outputs == (name, name)
+
+
+def test_every_operator_of_tflite_has_a_rule() -> None:
+    spellings = {spelling for operator in operators().values() for spelling in operator.tflite}
+    assert set(RULES) == spellings - {"QUANTIZE", "DEQUANTIZE"}
 
 
 @pytest.mark.parametrize("bits", [2, 3, 5, 7])

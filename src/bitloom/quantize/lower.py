@@ -80,7 +80,7 @@ class _Lowering:
     def add_output(self, name: str) -> str:
         if name in self.graph.inputs:
             raise UnsupportedError(f"the input '{name}' is an output, too: nothing is computed")
-        if self.float_io and name in self.integers:
+        if self.float_io and name in self.integers and name not in self.values:
             value = self.values[self.integers[name]]
             real = Value(name, TensorType(value.type.shape, FLOAT32))
             self.append("DEQUANTIZE", {}, (value,), (real,), f"output '{name}'")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bitloom.errors import UsageError
+from bitloom.errors import UnsupportedError, UsageError
 from bitloom.ir import Graph
 from bitloom.ir.float_graph import FloatGraph
 from bitloom.ir.operator import Array
@@ -46,6 +46,13 @@ class Step:
 def _prepare(state: State, _: Progress) -> State:
     graph = prepare(state.graph)
     check_support(graph)
+    for name in graph.outputs:
+        if graph.producer(name) is None:
+            raise UnsupportedError(
+                f"the output '{name}' is {'an input' if name in graph.inputs else 'a constant'}: nothing is computed",
+                where=f"float graph '{graph.name}'",
+                remedy="leave that output out",
+            )
     unknown = set(state.options.layers) - set(names_of_layers(graph))
     if unknown:
         raise UsageError(
