@@ -19,7 +19,7 @@ from bitloom.data import Dataset, quantize_inputs
 from bitloom.ir import FloatGraph
 from bitloom.run.float_litert import evaluate_float
 from bitloom.sequential import Linear, ReLU, Sequential, SoftMax, TruncateLSB
-from bitloom.train.torch_fit import fit
+from bitloom.train import fit
 
 SOURCE = "the project that had the same API before (hardware accuracy 45.8 %, float 98.3 %); quoted, not measured again"
 _COMMAND = "python -m benchmarks.iris"

@@ -17,9 +17,7 @@ import bitloom as bl
 from benchmarks.commands import WORK, mismatches
 from benchmarks.mnist_torch import accuracy, images, integers, trained
 from benchmarks.rows import Row, keep, show
-from bitloom.train.torch_fit import classes, fit
-from bitloom.train.torch_quantized import FakeQuantized
-from bitloom.train.torch_ranges import NetworkWidths
+from bitloom.train import FakeQuantized, NetworkWidths, classes, fit
 
 _FOLDER = WORK / "mnist_aware"
 _COMMAND = "python -m benchmarks.mnist_aware"

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from bitloom.run.result import RunResult as RunResult
     from bitloom.run.verify import Verification as Verification
     from bitloom.sequential import Sequential as Sequential
+    from bitloom.train import FakeQuantized as FakeQuantized
     from bitloom.train import train as train
-    from bitloom.train.torch_quantized import FakeQuantized as FakeQuantized
 
     __version__: str
 
@@ -54,7 +54,7 @@ _PUBLIC = {
     "Build": "bitloom.deploy",
     "Bus": "bitloom.plan",
     "ExecutorOptions": "bitloom.run.executor",
-    "FakeQuantized": "bitloom.train.torch_quantized",
+    "FakeQuantized": "bitloom.train",
     "Graph": "bitloom.ir",
     "Model": "bitloom.frontends",
     "RunResult": "bitloom.run.result",
