@@ -12,6 +12,7 @@ pytest.importorskip("onnx")
 from onnx import helper
 from qonnx_models import QonnxBuilder, assert_hardware_equal, assert_judged_equal, operator_names
 
+from bitloom.frontends import load_onnx
 from bitloom.frontends.qonnx_rules import ROUNDINGS
 from bitloom.ir import parse_graph, print_graph
 from bitloom.passes import split_float_edges
@@ -389,3 +390,28 @@ def test_wide_numbers(weights: int, activations: int) -> None:
     assert model.graph.type("matmul_2").integer.bits > 32
     assert_judged_equal(model)
     assert_hardware_equal(model, 2)
+
+
+def test_several_inputs_and_outputs_have_the_files_names() -> None:
+    builder = QonnxBuilder((1, 6))
+    builder.inputs.append(helper.make_tensor_value_info("z", 1, [1, 6]))
+    x = builder.node("Add", builder.quant("x", 0.25, 4), builder.quant("z", 0.25, 4))
+    sums = builder.node("MatMul", builder.quant(x, 0.5, 4), builder.weights((6, 3), 3, 0.5))
+    last = builder.quant(sums, 0.5, 4)
+    names = (last, builder.node("ArgMax", last, axis=1), sums)
+    model = load_onnx(builder.content(*names), "test")
+    assert (model.graph.inputs, model.graph.outputs) == (("x", "z"), names)
+    assert [str(model.graph.type(name).element) for name in names] == ["float32", "int64", "float32"]
+    assert_judged_equal(model)
+    assert_hardware_equal(model, 3)
+
+
+def test_quantizers_that_change_nothing_cost_nothing() -> None:
+    builder = QonnxBuilder((1, 2, 4, 4))
+    x = builder.node("MaxPool", builder.quant("x", 0.25, 4), kernel_shape=[2, 2])
+    x = builder.node("Flatten", builder.quant(x, 0.25, 4))
+    x = builder.quant(builder.node("Mul", x, _number(builder, 2)), 0.5, 4)
+    builder.quant(builder.node("MatMul", x, builder.weights((18, 3), 3, 0.5)), 0.5, 3)
+    model = builder.load()
+    assert operator_names(model)[2:] == ["max_pool_2d", "reshape", "fully_connected", "multi_threshold", "dequantize"]
+    assert_judged_equal(model)

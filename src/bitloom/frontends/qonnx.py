@@ -82,7 +82,7 @@ class _Import:
     def read(self, node: OnnxNode) -> None:
         """What a node's result means."""
         self.builder.where = node.where
-        context = QonnxContext(node, self.builder, self.meanings, self.file.opset)
+        context = QonnxContext(node, self.builder, self.meanings, self.file.opset, frozenset(self.file.outputs))
         try:
             found = meaning(context)
         except BitloomError as error:
@@ -108,14 +108,10 @@ class _Import:
         if found is None:
             raise ModelFormatError("nothing computes it", where=place)
         try:
-            tensor = found if isinstance(found, Tensor) else real_output(self.builder, found, self._free(name))
+            tensor = found if isinstance(found, Tensor) else real_output(self.builder, found, name)
         except BitloomError as error:
             raise UnsupportedError(error.what, where=place, remedy=error.remedy) from error
         tensor = self.builder.plain(tensor)
         # Reals that binary32 rounds in an order of its own, the judge has other last places of.
         judged = isinstance(found, Tensor) or (found.exact and not any(step.kind == SOFTMAX for step in found.steps))
         return (self.builder.named(tensor, name) if judged else tensor).value.name
-
-    def _free(self, name: str) -> str:
-        """A name for the output's reals, where the integers have the file's name."""
-        return f"{name}_real" if name in self.builder.values else name

@@ -26,17 +26,24 @@ class QonnxContext:
         builder: of the graph.
         meanings: of everything read so far.
         opset: version of ONNX's own operators.
+        ends: names of the file's outputs, which are reals.
     """
 
     node: OnnxNode
     builder: GraphBuilder
     meanings: Mapping[str, Meaning]
     opset: int
+    ends: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """Of the result."""
         return self.node.outputs[0]
+
+    @property
+    def label(self) -> str:
+        """Of the integers that the result is made of: the reals of an output have the file's name."""
+        return f"{self.name}_integers" if self.name in self.ends else self.name
 
     def text(self, name: str, default: str) -> str:
         """An attribute that is text."""

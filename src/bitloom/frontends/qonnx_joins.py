@@ -62,7 +62,7 @@ def pair(context: QonnxContext, kind: str) -> Meaning:
     )
     first = builder.permuted(left.tensor)
     second = builder.arranged(right.tensor, first.order)
-    value = builder.node(operator, [first.value, second.value], context.name)
+    value = builder.node(operator, [first.value, second.value], context.label)
     tensor = Tensor(value, first.shape, first.factors, first.order)
     exact = left.exact and right.exact and math.frexp(unit)[0] == 0.5 and max(-low, high) < EXACT_REACH
     zero = np.zeros(1, np.int64)
@@ -83,7 +83,7 @@ def concatenation(context: QonnxContext) -> Meaning:
     if any(part.tensor.value.type.integer != element for part in parts):
         element = IntType.holding(low, high)
     tensors = [_widened(context, part, element, f"{context.name}_part{index}") for index, part in enumerate(parts)]
-    tensor = context.builder.concatenated(tensors, axis, context.name)
+    tensor = context.builder.concatenated(tensors, axis, context.label)
     if any(part.axis not in (None, axis) for part in parts):
         raise UnsupportedError("joins tensors whose channels run along another axis")
     counts = [part.tensor.shape[axis] for part in parts]

@@ -238,7 +238,7 @@ def reduce_mean(context: QonnxContext) -> Meaning:
     if context.integer("keepdims", 1):
         return made
     shape = made.shape[:2]
-    return replace(made, tensor=context.builder.reshaped(made.tensor, shape, context.name), shape=shape)
+    return replace(made, tensor=context.builder.reshaped(made.tensor, shape, context.label), shape=shape)
 
 
 def _averaged(
@@ -349,4 +349,4 @@ def _constant(context: QonnxContext, integers: Int64Array) -> Value:
 
 def _name(context: QonnxContext, named: bool) -> str:
     """The file's, where the value is the file's tensor."""
-    return context.name if named else f"{context.name}_sums"
+    return context.label if named else f"{context.name}_sums"

@@ -160,7 +160,7 @@ def _move(context: QonnxContext) -> Meaning:
                 "moves channels that are not quantized yet", remedy="quantize in front of it, with one scale"
             )
         return replace(x, shape=numbers.shape, moves=(*x.moves, move), has_moved=True)
-    tensor = move(x.tensor, context.name if x.linear else f"{context.name}_moved")
+    tensor = move(x.tensor, context.label if x.linear else f"{context.name}_moved")
     made = replace(x, tensor=tensor, shape=tensor.shape)
     if x.axis is not None:
         made = _renumbered(made, numbers)
@@ -218,7 +218,7 @@ def _max_pool(context: QonnxContext) -> Meaning:
 
     direction = x.direction
     if not x.is_input and not x.moves and direction is not None and (direction > 0).all() and x.axis in (None, 1):
-        tensor = pool(x.tensor, context.name if x.linear else f"{context.name}_pooled")
+        tensor = pool(x.tensor, context.label if x.linear else f"{context.name}_pooled")
         made = replace(x, tensor=tensor, shape=tensor.shape)
         return judged(context.builder, made, context.name) if made.linear else made
     return replace(x, shape=shape, moves=(*x.moves, pool), increasing=True)
@@ -247,7 +247,7 @@ def _pad(context: QonnxContext) -> Meaning:
     value = int(found[0])
     operator = Pad(tuple(before[axis] for axis in tensor.order), tuple(after[axis] for axis in tensor.order), value)
     shape = tuple(before[axis] + size + after[axis] for axis, size in enumerate(tensor.shape))
-    made = Tensor(context.builder.node(operator, [tensor.value], context.name), shape, shape, tensor.order)
+    made = Tensor(context.builder.node(operator, [tensor.value], context.label), shape, shape, tensor.order)
     reals = replace(x, tensor=made, shape=shape, low=np.minimum(x.low, value), high=np.maximum(x.high, value))
     return judged(context.builder, reals, context.name)
 

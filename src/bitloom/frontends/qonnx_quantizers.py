@@ -70,7 +70,7 @@ def _wide_input(context: QonnxContext, x: Reals, rule: IntRule, scales: Float32A
             remedy=f"quantize it to at most {_STEP_BITS} bits",
         )
     operator = QuantizeLinear(float(scales[0]), 0, rule.element)
-    tensor = Tensor.plain(context.builder.node(operator, [x.tensor.value], context.name))
+    tensor = Tensor.plain(context.builder.node(operator, [x.tensor.value], context.label))
     low, high = (np.array([end]) for end in rule.ends)
     made = Reals(tensor, tensor.shape, low, high, scales.astype(np.float64), np.zeros(1, np.int64))
     return judged(context.builder, made, context.name)
@@ -140,7 +140,7 @@ def quantized(
     """
     pieces = pieces_of(x, rule)
     element = element or IntType.holding(pieces.low, pieces.high)
-    builder, name = context.builder, context.name
+    builder, name = context.builder, context.label
     own = f"{name}_before" if x.moves else name
     tensor = applied(builder, x, pieces, element, own)
     if x.moves and len(scales) == len(zero_points) == 1:
@@ -152,7 +152,7 @@ def quantized(
         raise UnsupportedError("has several scales behind a reshape", remedy="quantize in front of the reshape")
     ends = np.array([pieces.low]), np.array([pieces.high])
     made = Reals(tensor, tensor.shape, *ends, scales, zero_points, axis)
-    return judged(builder, made, name)
+    return judged(builder, made, context.name)
 
 
 def pieces_of(x: Reals, rule: Rule) -> Pieces:
