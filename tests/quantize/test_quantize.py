@@ -136,8 +136,9 @@ def test_every_operator_of_the_rules() -> None:
     assert used | {"SPLIT", "SPLIT_V", "UNPACK", "PACK"} == set(RULES) | {"SQUEEZE"}
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("kind", ["SPLIT", "SPLIT_V", "UNPACK"])
-def test_several_results(kind) -> None:
+def test_several_results(kind, bits) -> None:
     net = FloatNetwork((1, 2, 6), name="several")
     names, rows = ("a", "b"), (1, 6) if kind == "UNPACK" else (1, 1, 6)
     for name in names:
@@ -151,7 +152,10 @@ def test_several_results(kind) -> None:
     }
     net.nodes.append(made[kind])
     net.add("PACK", (1, 2, *rows[1:]), "b", net.same("RELU", "a"), axis=1, values_count=2)
-    assert_exact(quantized(net), ("litert", "numpy", "pyrtl"), 3)
+    # Results of a width of their own have one scale, and the operand is converted to it.
+    made = quantized(net, layers={"x": Widths(8, bits), "a": Widths(8, 8)})
+    assert made.graph.type("a").quantization == made.graph.type("b").quantization
+    assert_exact(made, ("litert", "numpy", "pyrtl") if bits == 8 else ("litert", "numpy"), 3)
 
 
 def test_a_result_that_nothing_reads_is_not_computed() -> None:

@@ -118,8 +118,7 @@ class _Assignment:
         same = self.bits[self._root(operand)] == bits
         for name in node.outputs:
             self._open(name, bits, counted=not same)
-            if same:
-                self._join(operand, name)
+            self._join(operand if same else node.outputs[0], name)
         if not same:
             self.as_result[node.outputs[0], position] = node.outputs[0]
 
