@@ -53,10 +53,12 @@ def test_concatenation(axis: int, constant: bool) -> None:
         ("constant", [0, 1, 1, 2, 0, 0, 0, 1], 1.5, "PADV2"),
         ("reflect", [0, 0, 1, 2, 0, 0, 0, 1], None, "MIRROR_PAD"),
         ("edge", [0, 0, 1, 1, 0, 0, 0, 1], None, "MIRROR_PAD"),
+        ("edge", [0, 0, 3, 1, 0, 0, 0, 2], None, "GATHER"),
+        ("wrap", [0, 0, 3, 1, 0, 0, 0, 2], None, "GATHER"),
     ],
 )
 def test_padding(mode: str, widths: list[int], value: float | None, expected: str) -> None:
-    builder = images()
+    builder = images(opset=19)
     operands = [builder.constant(np.array(widths)), *([] if value is None else [builder.constant(np.float32(value))])]
     builder.node("Pad", builder.last, *operands, mode=mode)
     assert expected in kinds(agrees(builder))
@@ -116,6 +118,7 @@ RESIZES = [
     {"scales": [1, 1, 1.5, 1.5], "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
     {"sizes": [1, 4, 9, 11], "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"},
     {"sizes": [1, 4, 11, 11], "coordinate_transformation_mode": "align_corners", "nearest_mode": "round_prefer_ceil"},
+    {"sizes": [1, 4, 9, 7], "coordinate_transformation_mode": "half_pixel", "nearest_mode": "ceil"},
     {"sizes": [1, 4, 3, 2], "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
 ]
 

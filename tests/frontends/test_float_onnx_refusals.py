@@ -51,7 +51,6 @@ REFUSALS = [
     (of(IMAGE, "MaxPool", kernel_shape=[2, 2], pads=[2, 2, 1, 1]), "put a Relu in front"),
     (of(IMAGE, "AveragePool", kernel_shape=[4, 4], strides=[4, 4], ceil_mode=1), "ceil_mode, with a last window"),
     (of(IMAGE, "Pad", np.array([0, 0, -1, 0, 0, 0, 0, 0])), "cut by Slice instead"),
-    (of(IMAGE, "Pad", np.array([0, 0, 2, 0, 0, 0, 0, 0]), mode="edge"), "edge by 1"),
     (of(IMAGE, "Resize", ones(0), np.float32([1, 1, 2, 2]), mode="linear"), "resizes by linear; supported: nearest"),
     (of(IMAGE, "ArgMax", axis=1, select_last_index=1), "supported: the first"),
     (of((1, 6), "Pow", np.float32(3)), "is the power 3"),

@@ -48,7 +48,7 @@ HANDLERS: Mapping[str, Handler] = {
     "Unsqueeze": moving.unsqueeze,
     "Transpose": moving.transpose,
     "Identity": moving.identity,
-    "Dropout": moving.identity,
+    "Dropout": moving.dropout,
     "Cast": moving.cast,
     "Expand": moving.expand,
     "Concat": moving.concatenate,

@@ -53,6 +53,8 @@ def _extreme(context: FloatContext) -> Meaning:
     """Max or Min of a tensor and numbers."""
     found = [context.operand(index) for index in range(len(context.node.inputs))]
     numbers = [each for each in found if isinstance(each, np.ndarray)]
+    if len(found) == 1:
+        return found[0]
     if len(numbers) != len(found) - 1 or any(each.size != 1 for each in numbers):
         raise UnsupportedError("takes more than one computed tensor, or tensors of constants; supported: one number")
     x = context.real(next(index for index, each in enumerate(found) if not isinstance(each, np.ndarray)))
@@ -87,7 +89,8 @@ def prelu(context: FloatContext) -> Meaning:
     x, slopes, builder = context.real(), context.array(1), context.builder
     if slopes.size == 1:
         return builder.elementwise("LEAKY_RELU", x, context.name, alpha=float(slopes.reshape(-1)[0]))
-    if slopes.ndim > len(x.shape) or np.broadcast_shapes(slopes.shape, x.shape) != x.shape:
+    aligned = zip(reversed(slopes.shape), reversed(x.shape), strict=False)
+    if slopes.ndim > len(x.shape) or any(slope not in (1, size) for slope, size in aligned):
         raise UnsupportedError(f"has slopes of shape {list(slopes.shape)} for a tensor of {list(x.shape)}")
     given, order = builder.axiswise(x)
     operand = builder.constant(f"{context.name}_slopes", arranged_constant(slopes, order))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitloom.errors import ModelFormatError, UnsupportedError
-from bitloom.frontends.float_onnx_builder import Real
+from bitloom.frontends.float_onnx_builder import Array, Real
 from bitloom.frontends.float_onnx_context import FloatContext, Meaning
 from bitloom.frontends.float_onnx_layers import images_made
 from bitloom.frontends.float_onnx_layout import Shape
@@ -77,9 +77,14 @@ def transpose(context: FloatContext) -> Meaning:
 
 
 def identity(context: FloatContext) -> Meaning:
-    """The same tensor: Identity, Dropout, Cast to binary32."""
-    if len([name for name in context.node.outputs if name]) > 1:
-        raise UnsupportedError("makes a mask as well", remedy="export the model in evaluation mode")
+    """The same tensor."""
+    return context.operand(0)
+
+
+def dropout(context: FloatContext) -> Meaning:
+    """The same tensor, as in evaluation; whoever reads the mask is refused there."""
+    if context.has(2) and context.scalar(2):
+        raise UnsupportedError("is in training mode", remedy="export the model in evaluation mode")
     return context.operand(0)
 
 
@@ -163,9 +168,26 @@ def pad(context: FloatContext) -> Meaning:
     elif mode == "reflect" or (mode == "edge" and max(widths) == 1):
         mirror = "REFLECT" if mode == "reflect" else "SYMMETRIC"
         made = builder.node("MIRROR_PAD", operands, name, made_shape, mode=mirror)
+    elif mode in ("edge", "wrap"):
+        made = given
+        for position, (before, after) in enumerate(stored):
+            size = builder.stored(given)[position]
+            places = np.arange(-before, size + after)
+            made = _taken(context, made, position, places.clip(0, size - 1) if mode == "edge" else places % size)
     else:
-        raise UnsupportedError(f"pads by {mode}; supported: constant, reflect, and edge by 1")
+        raise UnsupportedError(f"pads by {mode}; supported: constant, reflect, edge, wrap")
     return builder.made(made, shape, order)
+
+
+def _taken(context: FloatContext, name: str, axis: int, places: Array) -> str:
+    """GATHER along one axis of a tensor of the graph, where that changes anything."""
+    builder = context.builder
+    shape = builder.stored(name)
+    if places.tolist() == list(range(shape[axis])):
+        return name
+    operands = (name, builder.integers(f"{context.name}_indices", places))
+    made = (*shape[:axis], len(places), *shape[axis + 1 :])
+    return builder.node("GATHER", operands, context.name, made, axis=axis, batch_dims=0)
 
 
 def _part(context: FloatContext, x: Real, parts: dict[int, range], name: str) -> Real:
@@ -244,9 +266,7 @@ def gather(context: FloatContext) -> Meaning:
     if flat == list(range(flat[0], flat[0] + len(flat))):
         return _reshaped(_part(context, x, {axis: range(flat[0], flat[-1] + 1)}, context.name), shape)
     given, order = builder.axiswise(x)
-    made_shape = tuple(len(flat) if each == axis else x.shape[each] for each in order)
-    operand = builder.integers(f"{context.name}_indices", flat)
-    made = builder.node("GATHER", (given, operand), context.name, made_shape, axis=order.index(axis), batch_dims=0)
+    made = _taken(context, given, order.index(axis), np.array(flat))
     kept = (*x.shape[:axis], len(flat), *x.shape[axis + 1 :])
     return _reshaped(builder.made(made, kept, order), shape)
 
@@ -300,7 +320,9 @@ def resize(context: FloatContext) -> Meaning:
         if [rule.sources(*each) for each in zip(x.shape[2:], made[2:], strict=True)] == wanted:
             break
     else:
-        raise UnsupportedError("chooses pixels as no rule of TFLite does", remedy="resize by a whole factor")
+        rows, columns = ((0,), *wanted)[-2:]
+        name = _taken(context, _taken(context, image, 1, np.array(rows)), 2, np.array(columns))
+        return images_made(context, name, rank)
     operand = builder.integers(f"{context.name}_size", (height, width))
     attributes: dict[str, Any] = {"align_corners": rule.align_corners, "half_pixel_centers": rule.half_pixel_centers}
     shape = (x.shape[0], height, width, x.shape[1])
@@ -335,10 +357,7 @@ def depth_to_space(context: FloatContext) -> Meaning:
     builder, image = context.builder, context.builder.images(x)
     batch, height, width, channels = builder.stored(image)
     if context.text("mode", "DCR") == "CRD" and block > 1:
-        order = np.arange(channels).reshape(-1, block * block).T.reshape(-1)
-        operand = builder.integers(f"{context.name}_channels", order)
-        name = f"{context.name}_ordered"
-        image = builder.node("GATHER", (image, operand), name, builder.stored(image), axis=3, batch_dims=0)
+        image = _taken(context, image, 3, np.arange(channels).reshape(-1, block * block).T.reshape(-1))
     shape = (batch, height * block, width * block, channels // block**2)
     made = builder.node("DEPTH_TO_SPACE", (image,), context.name, shape, block_size=block)
     return images_made(context, made, 4)
@@ -353,6 +372,8 @@ def space_to_depth(context: FloatContext) -> Meaning:
     batch, height, width, channels = context.builder.stored(image)
     shape = (batch, height // block, width // block, channels * block**2)
     made = context.builder.node("SPACE_TO_DEPTH", (image,), context.name, shape, block_size=block)
+    if context.text("mode", "DCR") == "CRD":
+        made = _taken(context, made, 3, np.arange(shape[3]).reshape(block * block, -1).T.reshape(-1))
     return images_made(context, made, 4)
 
 
