@@ -354,3 +354,31 @@ def test_a_thousand_samples_take_seconds() -> None:
     start = time.process_time()
     quantize(net.graph(), net.samples(1000))
     assert time.process_time() - start < 15
+
+
+def test_two_inputs() -> None:
+    net = FloatNetwork((1, 4))
+    net.tensors["z"] = type(net.tensors["x"])("z", (1, 4))
+    net.dense(net.pair("MUL", "x", "z"), 3)
+    one = net.graph()
+    graph = type(one)("two", ("x", "z"), one.outputs, one.tensors, one.nodes)
+    samples = {"x": net.samples(30), "z": 100 * net.samples(30, seed=2)}
+    made = quantize(graph, samples)
+    assert made.graph.type("z").required_quantization.scale > 20 * made.graph.type("x").required_quantization.scale
+    assert_exact(made, ("litert", "numpy", "pyrtl"), 3)
+    with pytest.raises(InputError, match="has 2 inputs and one array was given"):
+        quantize(graph, net.samples(3))
+    with pytest.raises(InputError, match="different numbers of samples: 'x' has 30, 'z' has 3"):
+        quantize(graph, {"x": samples["x"], "z": samples["z"][:3]})
+
+
+def test_the_same_again() -> None:
+    first, second = (bl.print_graph(quantized(branches(), widths=Widths(4, 8)).graph) for _ in range(2))
+    assert first == second
+
+
+def test_progress() -> None:
+    net, seen = small_cnn(), []
+    quantize(net.graph(), net.samples(300), progress=lambda step, done, total: seen.append((step, done, total)))
+    assert ("calibrating", 300, 300) in seen
+    assert {step for step, _, _ in seen} >= {"preparing", "calibrating", "choosing ranges", "lowering"}
