@@ -13,6 +13,7 @@ from bitloom.arith import IntType
 from bitloom.errors import InputError, QuantizeError, UnsupportedError, UsageError
 from bitloom.frontends import load_tflite
 from bitloom.ir import FLOAT32
+from bitloom.ir.float_graph import FloatGraph
 from bitloom.quantize import Quantized, QuantizeOptions, Widths, quantize
 from bitloom.quantize.compare import compare
 from bitloom.quantize.options import RANGES
@@ -359,13 +360,12 @@ def test_a_thousand_samples_take_seconds() -> None:
 def test_two_inputs() -> None:
     net = FloatNetwork((1, 4))
     net.tensors["z"] = type(net.tensors["x"])("z", (1, 4))
-    net.dense(net.pair("MUL", "x", "z"), 3)
-    one = net.graph()
-    graph = type(one)("two", ("x", "z"), one.outputs, one.tensors, one.nodes)
+    made = net.dense(net.pair("MUL", "x", "z"), 3)
+    graph = FloatGraph("two", ("x", "z"), (made,), tuple(net.tensors.values()), tuple(net.nodes))
     samples = {"x": net.samples(30), "z": 100 * net.samples(30, seed=2)}
-    made = quantize(graph, samples)
-    assert made.graph.type("z").required_quantization.scale > 20 * made.graph.type("x").required_quantization.scale
-    assert_exact(made, ("litert", "numpy", "pyrtl"), 3)
+    both = quantize(graph, samples)
+    assert both.graph.type("z").required_quantization.scale > 20 * both.graph.type("x").required_quantization.scale
+    assert_exact(both, ("litert", "numpy", "pyrtl"), 3)
     with pytest.raises(InputError, match="has 2 inputs and one array was given"):
         quantize(graph, net.samples(3))
     with pytest.raises(InputError, match="different numbers of samples: 'x' has 30, 'z' has 3"):
