@@ -75,6 +75,11 @@ class StepTables:
         never = (1 << int(found.shape[1]).bit_length()) - 1 - found.shape[1]
         return np.pad(found, ((0, 0), (0, never)), constant_values=self.element.maximum + 1) - self.element.minimum
 
+    @cached_property
+    def threshold_bits(self) -> int:
+        """Of the widest threshold: one more than of elements where some are never reached."""
+        return max(1, int(self.searched.max(initial=0)).bit_length())
+
     @property
     def stages(self) -> int:
         """Comparisons of one element."""
@@ -100,7 +105,7 @@ class StepTables:
         Args:
             channels: that come through it, in their order.
         """
-        made = [(len(channels) << stage, self.element.bits + 1) for stage in range(self.stages)]
+        made = [(len(channels) << stage, self.threshold_bits) for stage in range(self.stages)]
         return made if self.counted else [*made, (len(channels) << self.stages, self.output.bits)]
 
 
@@ -152,15 +157,15 @@ def _lane(
     offset = concat(~element[-1], element[:-1]) if tables.element.signed and bits > 1 else element
     if tables.element.signed and bits == 1:
         offset = ~element
-    found = tables.searched[channels]
+    found, wide = tables.searched[channels], max(bits, tables.threshold_bits)
     prefix: WireVector | None = None
     for stage in range(tables.stages):
         low = 1 << (tables.stages - stage - 1)
         words = found[:, low - 1 :: 2 * low].reshape(-1).tolist()
-        threshold = _read(f"{name}_stage{stage}", words, bits + 1, _address(position, prefix))
+        threshold = _read(f"{name}_stage{stage}", words, tables.threshold_bits, _address(position, prefix))
         offset, position = delayed(offset, 1, f"{name}_x{stage}"), _delayed(position, f"{name}_position{stage}")
         reached = Register(1, f"{name}_reached{stage}")
-        reached.next <<= offset.zero_extended(bits + 1) >= threshold
+        reached.next <<= offset.zero_extended(wide) >= threshold.zero_extended(wide)
         prefix = reached if prefix is None else concat(delayed(prefix, 2, f"{name}_prefix{stage}"), reached)
         offset = delayed(offset, 1, f"{name}_y{stage}")
         position = _delayed(position, f"{name}_place{stage}")
