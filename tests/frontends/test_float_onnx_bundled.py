@@ -32,11 +32,11 @@ COMPUTED = {
         "concat": 12,
         "conv": 4,
     },
-    **{"depthtospace": 2, "div": 3, "dropout": 4, "flatten": 9, "gather": 4, "gelu": 4, "gemm": 11},
+    **{"depthtospace": 2, "div": 3, "dropout": 4, "expand": 2, "flatten": 9, "gather": 4, "gelu": 4, "gemm": 11},
     **{"globalaveragepool": 2, "globalmaxpool": 2, "hardsigmoid": 3, "hardswish": 1, "identity": 1, "leakyrelu": 3},
     **{"matmul": 1, "maxpool": 10, "mul": 3, "neg": 2, "pad": 3, "prelu": 2, "reducemean": 8, "reducesum": 7},
     **{"relu": 1, "reshape": 9, "resize": 11, "sigmoid": 2, "slice": 7, "softmax": 7, "spacetodepth": 3, "split": 14},
-    **{"squeeze": 2, "sub": 3, "sum": 3, "tanh": 2, "transpose": 7, "unsqueeze": 7, "upsample": 1},
+    **{"squeeze": 2, "sub": 3, "sum": 3, "tanh": 2, "tile": 2, "transpose": 7, "unsqueeze": 7, "upsample": 1},
 }
 NETWORKS = ("inception_v2", "resnet50", "shufflenet", "squeezenet")
 _DATA = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

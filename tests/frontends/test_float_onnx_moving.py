@@ -181,6 +181,14 @@ def agrees_all(builder: OnnxBuilder, outputs: list[str]) -> tuple[str, ...]:
     return graph.outputs
 
 
+@pytest.mark.parametrize(("kind", "sizes"), [("Expand", [2, 1, 6, 5]), ("Expand", [4, 1, 1]), ("Tile", [1, 2, 1, 3])])
+def test_repeated_elements(kind: str, sizes: list[int]) -> None:
+    builder = images()
+    builder.node("ReduceMean", builder.last, axes=[3], keepdims=1)
+    builder.node(kind, builder.last, builder.constant(np.array(sizes)))
+    assert ("GATHER" in kinds(agrees(builder))) == (sizes != [4, 1, 1])
+
+
 def test_squeezed_and_expanded_axes_move_nothing() -> None:
     builder = OnnxBuilder((1, 3, 8))
     x = builder.node("Unsqueeze", "x", builder.constant(np.array([2])))

@@ -56,7 +56,6 @@ REFUSALS = [
     (of((1, 6), "Pow", np.float32(3)), "is the power 3"),
     (of((1, 6), "Div", ones(6) * 0), "divides by zero"),
     (of((1, 6), "Cast", to=10), "export the model in float32"),
-    (of((1, 6), "Expand", np.array([4, 6])), "repeats elements"),
     (of((1, 6), "Max", ones(6)), "supported: one number"),
     (of(IMAGE, "ReduceMax", axes=[1]), "supported: all pixels"),
 ]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitloom.errors import BitloomError, ModelFormatError, UnsupportedError
+from bitloom.frontends import float_onnx_images as images
 from bitloom.frontends import float_onnx_layers as layers
 from bitloom.frontends import float_onnx_moving as moving
 from bitloom.frontends import float_onnx_pairs as pairs
@@ -50,16 +51,17 @@ HANDLERS: Mapping[str, Handler] = {
     "Identity": moving.identity,
     "Dropout": moving.dropout,
     "Cast": moving.cast,
-    "Expand": moving.expand,
+    "Expand": images.expand,
+    "Tile": images.tile,
     "Concat": moving.concatenate,
     "Pad": moving.pad,
     "Slice": moving.slices,
     "Split": moving.split,
     "Gather": moving.gather,
-    "Resize": moving.resize,
-    "Upsample": moving.resize,
-    "DepthToSpace": moving.depth_to_space,
-    "SpaceToDepth": moving.space_to_depth,
+    "Resize": images.resize,
+    "Upsample": images.resize,
+    "DepthToSpace": images.depth_to_space,
+    "SpaceToDepth": images.space_to_depth,
     "Shape": moving.shape_of,
     "Size": moving.size_of,
     **FUNCTIONS,

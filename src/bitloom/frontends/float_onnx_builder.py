@@ -175,6 +175,15 @@ class FloatBuilder:
         made = self.node(kind, (real.name, *operands), name, self.stored(real.name), **attributes)
         return replace(real, name=made)
 
+    def taken(self, name: str, axis: int, places: Array, made: str) -> str:
+        """GATHER along one axis, where that changes anything."""
+        shape = self.stored(name)
+        if places.tolist() == list(range(shape[axis])):
+            return name
+        operands = (name, self.integers(f"{made}_indices", places))
+        result = (*shape[:axis], len(places), *shape[axis + 1 :])
+        return self.node("GATHER", operands, made, result, axis=axis, batch_dims=0)
+
     def is_never_negative(self, name: str) -> bool:
         """Whether rectifiers in front say so."""
         node = self._producers.get(name)

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from bitloom.errors import ModelFormatError, UnsupportedError
-from bitloom.frontends.float_onnx_builder import Array, Real
+from bitloom.frontends.float_onnx_builder import Real
 from bitloom.frontends.float_onnx_context import FloatContext, Meaning
-from bitloom.frontends.float_onnx_layers import images_made
-from bitloom.frontends.float_onnx_layout import Shape
-from bitloom.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 
 
 def _reshaped(x: Real, shape: Sequence[int]) -> Real:
@@ -98,15 +95,6 @@ def cast(context: FloatContext) -> Meaning:
     return x
 
 
-def expand(context: FloatContext) -> Meaning:
-    """Expand, where it changes nothing."""
-    x = context.real()
-    wanted = tuple(int(size) for size in context.array(1).reshape(-1))
-    if np.broadcast_shapes(x.shape, wanted) != np.broadcast_shapes(x.shape) or len(wanted) > len(x.shape):
-        raise UnsupportedError(f"repeats elements of shape {list(x.shape)} to {list(wanted)}")
-    return x
-
-
 def concatenate(context: FloatContext) -> Meaning:
     """Concat, along any axis; constants among the tensors are brought into their order."""
     builder, found = context.builder, [context.operand(index) for index in range(len(context.node.inputs))]
@@ -173,21 +161,10 @@ def pad(context: FloatContext) -> Meaning:
         for position, (before, after) in enumerate(stored):
             size = builder.stored(given)[position]
             places = np.arange(-before, size + after)
-            made = _taken(context, made, position, places.clip(0, size - 1) if mode == "edge" else places % size)
+            made = builder.taken(made, position, places.clip(0, size - 1) if mode == "edge" else places % size, name)
     else:
         raise UnsupportedError(f"pads by {mode}; supported: constant, reflect, edge, wrap")
     return builder.made(made, shape, order)
-
-
-def _taken(context: FloatContext, name: str, axis: int, places: Array) -> str:
-    """GATHER along one axis of a tensor of the graph, where that changes anything."""
-    builder = context.builder
-    shape = builder.stored(name)
-    if places.tolist() == list(range(shape[axis])):
-        return name
-    operands = (name, builder.integers(f"{context.name}_indices", places))
-    made = (*shape[:axis], len(places), *shape[axis + 1 :])
-    return builder.node("GATHER", operands, context.name, made, axis=axis, batch_dims=0)
 
 
 def _part(context: FloatContext, x: Real, parts: dict[int, range], name: str) -> Real:
@@ -266,115 +243,9 @@ def gather(context: FloatContext) -> Meaning:
     if flat == list(range(flat[0], flat[0] + len(flat))):
         return _reshaped(_part(context, x, {axis: range(flat[0], flat[-1] + 1)}, context.name), shape)
     given, order = builder.axiswise(x)
-    made = _taken(context, given, order.index(axis), np.array(flat))
+    made = builder.taken(given, order.index(axis), np.array(flat), context.name)
     kept = (*x.shape[:axis], len(flat), *x.shape[axis + 1 :])
     return _reshaped(builder.made(made, kept, order), shape)
-
-
-def _sources(context: FloatContext, given: int, made: int, scale: float) -> tuple[int, ...]:
-    """ONNX's rule for the row or column of the operand that one of the result is.
-
-    Source: the operator Resize of the ONNX specification; Upsample and the first Resize are asymmetric and round down.
-    """
-    old = context.opset < 11 or context.node.kind == "Upsample"
-    mode = "asymmetric" if old else context.text("coordinate_transformation_mode", "half_pixel")
-    rounding = "floor" if old else context.text("nearest_mode", "round_prefer_floor")
-    places = np.arange(made, dtype=np.float64)
-    if mode == "asymmetric":
-        found = places / scale
-    elif mode == "align_corners":
-        found = places * (given - 1) / (made - 1) if made > 1 else places * 0
-    elif mode == "tf_half_pixel_for_nn":
-        found = (places + 0.5) / scale
-    elif mode == "half_pixel" or (mode == "pytorch_half_pixel" and made > 1):
-        found = (places + 0.5) / scale - 0.5
-    elif mode == "pytorch_half_pixel":
-        found = places * 0
-    else:
-        raise UnsupportedError(f"has the coordinates {mode}")
-    rules = {
-        "floor": np.floor(found),
-        "ceil": np.ceil(found),
-        "round_prefer_floor": np.ceil(found - 0.5),
-        "round_prefer_ceil": np.floor(found + 0.5),
-    }
-    if rounding not in rules:
-        raise UnsupportedError(f"has the rounding {rounding}")
-    return tuple(np.clip(rules[rounding], 0, given - 1).astype(int).tolist())
-
-
-def resize(context: FloatContext) -> Meaning:
-    """Resize and Upsample of images, nearest pixels."""
-    x, builder = context.real(), context.builder
-    if context.text("mode", "nearest") != "nearest":
-        raise UnsupportedError(f"resizes by {context.text('mode', '')}; supported: nearest", remedy="use mode nearest")
-    rank = len(x.shape)
-    made, scales = _resized(context, x)
-    if rank not in (3, 4) or made[:2] != x.shape[:2]:
-        raise UnsupportedError(f"resizes a tensor of shape {list(x.shape)} to {list(made)}; supported: images")
-    wanted = [_sources(context, *each) for each in zip(x.shape[2:], made[2:], scales[2:], strict=True)]
-    height, width = (1, *made[2:])[-2:]
-    image = builder.images(x)
-    for options in ({}, {"half_pixel_centers": True}, {"align_corners": True}):
-        rule = ResizeNearestNeighbor(height, width, **options)
-        if [rule.sources(*each) for each in zip(x.shape[2:], made[2:], strict=True)] == wanted:
-            break
-    else:
-        rows, columns = ((0,), *wanted)[-2:]
-        name = _taken(context, _taken(context, image, 1, np.array(rows)), 2, np.array(columns))
-        return images_made(context, name, rank)
-    operand = builder.integers(f"{context.name}_size", (height, width))
-    attributes: dict[str, Any] = {"align_corners": rule.align_corners, "half_pixel_centers": rule.half_pixel_centers}
-    shape = (x.shape[0], height, width, x.shape[1])
-    name = builder.node("RESIZE_NEAREST_NEIGHBOR", (image, operand), context.name, shape, **attributes)
-    return images_made(context, name, rank)
-
-
-def _resized(context: FloatContext, x: Real) -> tuple[Shape, tuple[float, ...]]:
-    """The shape of the result, and how much larger it is along each axis."""
-    rank, old = len(x.shape), context.opset < 11 or context.node.kind == "Upsample"
-    axes = context.axes(context.attributes.get("axes", range(rank)), rank)
-    if context.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise UnsupportedError("keeps the aspect ratio", remedy="give the sizes")
-    sizes, scales = list(x.shape), [1.0] * rank
-    if not old and context.has(3):
-        for axis, size in zip(axes, context.array(3).reshape(-1).tolist(), strict=True):
-            sizes[axis], scales[axis] = int(size), size / x.shape[axis]
-    else:
-        given = context.array(1 if old else 2).reshape(-1).tolist()
-        for axis, scale in zip(axes, given, strict=True):
-            sizes[axis], scales[axis] = math.floor(x.shape[axis] * scale), scale
-    if min(sizes) < 1:
-        raise ModelFormatError(f"resizes a tensor of shape {list(x.shape)} to {sizes}")
-    return tuple(sizes), tuple(scales)
-
-
-def depth_to_space(context: FloatContext) -> Meaning:
-    """DepthToSpace in both orders of channels."""
-    x, block = context.real(), context.integer("blocksize", 0)
-    if len(x.shape) != 4 or block < 1 or x.shape[1] % (block * block):
-        raise ModelFormatError(f"makes blocks of {block} of a tensor of shape {list(x.shape)}")
-    builder, image = context.builder, context.builder.images(x)
-    batch, height, width, channels = builder.stored(image)
-    if context.text("mode", "DCR") == "CRD" and block > 1:
-        image = _taken(context, image, 3, np.arange(channels).reshape(-1, block * block).T.reshape(-1))
-    shape = (batch, height * block, width * block, channels // block**2)
-    made = builder.node("DEPTH_TO_SPACE", (image,), context.name, shape, block_size=block)
-    return images_made(context, made, 4)
-
-
-def space_to_depth(context: FloatContext) -> Meaning:
-    """SpaceToDepth."""
-    x, block = context.real(), context.integer("blocksize", 0)
-    if len(x.shape) != 4 or block < 1 or any(size % block for size in x.shape[2:]):
-        raise ModelFormatError(f"takes blocks of {block} of a tensor of shape {list(x.shape)}")
-    image = context.builder.images(x)
-    batch, height, width, channels = context.builder.stored(image)
-    shape = (batch, height // block, width // block, channels * block**2)
-    made = context.builder.node("SPACE_TO_DEPTH", (image,), context.name, shape, block_size=block)
-    if context.text("mode", "DCR") == "CRD":
-        made = _taken(context, made, 3, np.arange(shape[3]).reshape(block * block, -1).T.reshape(-1))
-    return images_made(context, made, 4)
 
 
 def shape_of(context: FloatContext) -> Meaning:
