@@ -83,6 +83,22 @@ def test_convolutions_pools_and_tables_are_the_same_in_circuits() -> None:
     assert bl.verify(graph, bl.random_inputs(graph, 6), ["numpy", "pyrtl"], stalls=True).equal
 
 
+@pytest.mark.parametrize("aligned", [False, True])
+def test_wide_weights_and_sums_are_exact(aligned: bool) -> None:
+    """Sums beyond 32 bits, and biases in their steps."""
+    network = weights(Sequential([Linear(3, 4, bits=32), TruncateLSB(9), ReLU(), Linear(4, 2, bits=16)]))
+    graph = network.naive(-1.0, 1.0, aligned_biases=aligned)
+    assert graph.type("linear_0").integer.bits > 24
+    parameters = network.parameters_of(0)
+    scale = np.abs(parameters.weights).max() / (2**31 - 1)
+    step = scale / 127 if aligned else np.abs(parameters.bias).max() / (2**31 - 1)
+    x = np.random.default_rng(1).integers(-127, 128, (20, 3))
+    sums = x @ np.rint(parameters.weights / scale).astype(np.int64).T + np.rint(parameters.bias / step).astype(np.int64)
+    found = graph.evaluate({"input": x.astype(np.int8)[:, None]})["linear_0"][:, 0]
+    np.testing.assert_array_equal(found, np.maximum(sums >> 9, 0))
+    assert bl.verify(graph, bl.random_inputs(graph, 8), ["numpy", "pyrtl"]).equal
+
+
 def test_rectifiers_clamp_at_the_real_6() -> None:
     network = weights(Sequential([Linear(2, 3, bits=8), TruncateLSB(4), ReLU6()]), spread=20.0)
     graph = network.naive(-1.0, 1.0)

@@ -12,7 +12,7 @@ from bitloom.errors import UsageError
 
 MOST_BITS = 32
 # Of tensors that are all zero, whose scale is free.
-_SMALLEST_SCALE = 1e-9
+_SMALLEST_SCALE = 2.0**-60
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ from bitloom.sequential.network import Parameters, Sequential
 
 _INDEX = IntType(32)
 _SUM = IntType(32)
+_EXACT = IntType(53)  # whole numbers that binary64 holds
 _TABLE_BITS = 8
 _SIGMOID = (IntType(8), 1 / 256, -128)
 
@@ -82,7 +83,7 @@ def naive_graph(
 
     Raises:
         UsageError: no weights, senseless extremes, or a layer that has no integers of its own where it stands.
-        UnsupportedError: sums beyond 32 bits.
+        UnsupportedError: sums that no operator holds.
     """
     low, high = extremes
     if not (np.isfinite([low, high]).all() and low <= high):
@@ -174,7 +175,8 @@ class _Builder:
         scaled = layer.integers.of(parameters.weights)
         weights = self._constant(f"weights_{step.index}", scaled.integers(parameters.weights), scaled.element)
         operands = [weights]
-        operands.append(self._constant(f"bias_{step.index}", self._bias(layer, parameters, scaled), _SUM))
+        bias = self._bias(layer, parameters, scaled)
+        operands.append(self._constant(f"bias_{step.index}", bias, IntType.holding(int(bias.min()), int(bias.max()))))
         scale = self.scale * scaled.scale * 2.0**step.dropped
         wide = self._operator(step, layer, scaled.zero_point, Interval(_SUM.minimum, _SUM.maximum), _SUM)
         low, high = _sums(wide, [self.last, *operands]).accumulator_bounds
@@ -187,7 +189,7 @@ class _Builder:
         """In steps of its own, or of the products it is added to."""
         if not self.aligned_biases:
             return Integers(layer.bits).of(parameters.bias).integers(parameters.bias)
-        return Scaled(_SUM, self.scale * weights.scale, 0).integers(parameters.bias)
+        return Scaled(_EXACT, self.scale * weights.scale, 0).integers(parameters.bias)
 
     def _operator(
         self, step: _Step, layer: Weighted, weight_zero_point: int, clamp: Interval, element: IntType
