@@ -38,13 +38,14 @@ class Design:
         return Row(f"{self.name}: {name}", value, unit, command, self.wanted.get(key, ""), self.peer.get(key, ""))
 
 
-def measure(design: Design, *, synthesize: bool = True, place: bool = True) -> list[Row]:
+def measure(design: Design, *, synthesize: bool = True, place: bool = True, reuse: bool = False) -> list[Row]:
     """Build, synthesise for xc7, synthesise and place for ecp5.
 
     Args:
         design: to measure.
         synthesize: whether to.
         place: whether to place and route, which takes minutes.
+        reuse: whether to take what synthesis found before for the same Verilog.
     """
     built = bitloom("build", design.model, "-o", design.folder, *design.target, "--random", 16).text
     report = outcome(design.folder / "report.json")
@@ -56,7 +57,7 @@ def measure(design: Design, *, synthesize: bool = True, place: bool = True) -> l
     useful = report["totals"]["utilisation"]
     rows.append(design.row("utilisation", "useful products per slice and cycle", useful, "", built))
     if synthesize:
-        ran = run_synthesis(design.folder, "xc7")
+        ran = run_synthesis(design.folder, "xc7", reuse=reuse)
         command, used = f"{built} && {ran.command}", ran.found["used"]
         rows += [design.row(key, f"xc7 {name}", used[key], "", command) for key, name in XC7_NAMES.items()]
     if synthesize and place:
@@ -64,7 +65,7 @@ def measure(design: Design, *, synthesize: bool = True, place: bool = True) -> l
         folder = design.folder.with_name(f"{design.folder.name}-ecp5")
         target = (*design.target, "--board", "ulx3s-85f", "--random", 16)
         for_board = bitloom("build", design.model, "-o", folder, *target).text
-        ran = run_synthesis(folder, "ecp5", place=True)
+        ran = run_synthesis(folder, "ecp5", place=True, reuse=reuse)
         command, fmax = f"{for_board} && {ran.command}", ran.found["fmax_mhz"]
         rows.append(design.row("fmax_mhz", "ECP5-85k clock", fmax, "MHz", command))
         throughput = fmax * 1e6 / report["interval_cycles"]

@@ -25,6 +25,7 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mnist", description=__doc__)
     parser.add_argument("--no-synthesis", action="store_true", help="leave out what takes the longest; nothing is kept")
+    parser.add_argument("--reuse", action="store_true", help="take what synthesis found before for the same Verilog")
     parser.add_argument("--no-train", action="store_true", help="use the model of an earlier run")
     arguments = parser.parse_args()
     train = ("train", "--dataset", "mnist", "--layers", "18", "-o", str(_FOLDER), "--quiet")
@@ -33,7 +34,7 @@ def main() -> None:
     rows = [*_accuracy(" ".join(("bitloom", *train))), *_software(), *_circuits()]
     synthesize = not arguments.no_synthesis
     for design in _designs():
-        rows += measure(design, synthesize=synthesize)
+        rows += measure(design, synthesize=synthesize, reuse=arguments.reuse)
     show("MNIST 12x12, 144-18-10, 10,000 test images, 32-bit AXI bus", rows, "pyrtlnet")
     if synthesize:
         print(f"\nkept in {keep('mnist', 'MNIST 12x12, 144-18-10', rows, SOURCE)}")

@@ -44,12 +44,13 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.networks", description=__doc__)
     parser.add_argument("--no-synthesis", action="store_true", help="leave out what takes the longest; nothing is kept")
+    parser.add_argument("--reuse", action="store_true", help="take what synthesis found before for the same Verilog")
     parser.add_argument("--only", choices=("digits", "deep"), help="measure one of the two")
     arguments = parser.parse_args()
     chosen = {"digits": _shipped, "deep": _deep}
     for make in [chosen[arguments.only]] if arguments.only else chosen.values():
         network = make()
-        rows = [*_exactness(network), *_designs(network, synthesize=not arguments.no_synthesis)]
+        rows = [*_exactness(network), *_designs(network, synthesize=not arguments.no_synthesis, reuse=arguments.reuse)]
         show(network.title, rows)
         if not arguments.no_synthesis:
             print(f"\nkept in {keep(network.name, network.title, rows)}")
@@ -84,12 +85,12 @@ def _exactness(network: Network) -> list[Row]:
     return rows
 
 
-def _designs(network: Network, *, synthesize: bool) -> list[Row]:
+def _designs(network: Network, *, synthesize: bool, reuse: bool) -> list[Row]:
     rows = []
     for target in network.targets:
         name = " ".join(target).removeprefix("--")
         folder = WORK / network.name / name.replace(" ", "")
-        rows += measure(Design(name, network.model, folder, target), synthesize=synthesize)
+        rows += measure(Design(name, network.model, folder, target), synthesize=synthesize, reuse=reuse)
     return rows
 
 
