@@ -38,8 +38,8 @@ resources                   null; after synthesis, by family, see `bitloom.deplo
 ==========================  ==========================================================================================
 
 Utilisation is useful products per multiplier and cycle: ``macs / (multipliers * interval_cycles)``, with the
-multipliers of the arrays; null without any. It is 1 at most, or 2 where two products share a multiplier. Padding,
-waiting for a slower layer and waiting for the bus lower it.
+multipliers of the arrays and the MACs of layers that have any; null without any. It is 1 at most, or 2 where two
+products share a multiplier. Padding, waiting for a slower layer and waiting for the bus lower it.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> di
     interval = (cycles and cycles.interval) or plan.interval
     what, held = plan.bottleneck
     array = sum(planned.estimate.multipliers for planned in plan.nodes)
+    layers = [_layer(plan, planned, span, interval) for planned, span in zip(plan.nodes, spans, strict=True)]
+    multiplied = sum(layer["macs"] for layer in layers if layer["multipliers"])
     return {
         "format": REPORT_FORMAT,
         "model": plan.graph.name,
@@ -84,7 +86,7 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> di
         "bottleneck": {"what": what, "cycles": held, "bound": plan.bound},
         "network": _network(plan.graph),
         "ports": [*_ports(plan.graph, "input", plan.inputs), *_ports(plan.graph, "output", plan.outputs)],
-        "layers": [_layer(plan, planned, span, interval) for planned, span in zip(plan.nodes, spans, strict=True)],
+        "layers": layers,
         "branches": [
             {
                 "node": branch.node,
@@ -101,7 +103,7 @@ def design_report(circuit: Circuit, target: Target, cycles: Cycles | None) -> di
             "memory_bits": plan.memory_bits,
             "ram_blocks": plan.ram_blocks,
             "logic": plan.logic,
-            "utilisation": _utilisation(plan.graph.macs, array, interval),
+            "utilisation": _utilisation(multiplied, array, interval),
         },
         "resources": None,
     }
