@@ -25,7 +25,10 @@ MOST_BITS = 32
 _MOST_WEIGHT_BITS, _MOST_ACTIVATION_BITS, _NARROW_BITS = 8, 16, 8
 # Shares of the largest magnitude that are tried as the end of a range.
 _SHARES = np.linspace(0.2, 1.0, 41)
-_SMALLEST_SCALE = 1e-8
+# Of tensors that are all zero, whose scale is free.
+_SMALLEST_SCALE = 2.0**-60
+# A channel whose weights are smaller parts of the layer's largest is below every resolution.
+_SMALLEST_PART = 2.0**-24
 # Elements enough to choose a scale by.
 _MOST_ELEMENTS = 50_000
 
@@ -150,12 +153,13 @@ def weight_scales(weights: Floats, bits: int, *, per_channel: bool) -> Floats:
         float64 (outputs,) or (1,).
     """
     rows = weights.reshape(len(weights) if per_channel else 1, -1).astype(np.float64)
-    if bits == 1:  # the mean magnitude is the best scale of signs (Rastegari et al. 2016, equation 6)
-        return np.maximum(np.abs(rows).mean(axis=1), _SMALLEST_SCALE)
     limit, largest = weight_limit(bits), np.abs(rows).max(axis=1)
-    best, best_loss = np.maximum(largest / limit, _SMALLEST_SCALE), np.full(len(rows), np.inf)
+    floor = max(float(largest.max()) * _SMALLEST_PART, _SMALLEST_SCALE)
+    if bits == 1:  # the mean magnitude is the best scale of signs (Rastegari et al. 2016, equation 6)
+        return np.maximum(np.abs(rows).mean(axis=1), floor)
+    best, best_loss = np.maximum(largest / limit, floor), np.full(len(rows), np.inf)
     for share in _SHARES:
-        scales = np.maximum(largest * share / limit, _SMALLEST_SCALE)
+        scales = np.maximum(largest * share / limit, floor)
         integers = np.clip(np.rint(rows / scales[:, None]), -limit, limit)
         losses = np.square(integers * scales[:, None] - rows).mean(axis=1)
         best, best_loss = np.where(losses < best_loss, scales, best), np.minimum(losses, best_loss)
