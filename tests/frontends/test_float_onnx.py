@@ -246,6 +246,13 @@ def test_gelu_as_exporters_write_it(form: str) -> None:
     assert kinds(agrees(builder, tolerance=1e-4)) == ["GELU"]
 
 
+def test_a_hard_sigmoid_under_other_axes_is_no_gate() -> None:
+    builder = OnnxBuilder((1, 4, 4))
+    gate = builder.node("HardSigmoid", "x", alpha=1 / 6, beta=0.5)
+    builder.node("Mul", "x", builder.node("Transpose", gate, perm=[0, 2, 1]))
+    assert "HARD_SWISH" not in kinds(agrees(builder, scale=4.0))
+
+
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 def test_gelu(approximate: str) -> None:
     builder = OnnxBuilder((1, 16), opset=20)

@@ -189,6 +189,31 @@ def test_repeated_elements(kind: str, sizes: list[int]) -> None:
     assert ("GATHER" in kinds(agrees(builder))) == (sizes != [4, 1, 1])
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_what_a_product_repeats_itself_is_not_repeated_before(both: bool) -> None:
+    builder = images()
+    x = builder.last
+    sizes = builder.constant(np.array([1, 4, 6, 6]))
+    gate = builder.node("Expand", builder.node("GlobalAveragePool", x), sizes)
+    other = builder.node("Expand", builder.node("ReduceMean", x, axes=[1, 2], keepdims=1), sizes) if both else x
+    builder.node("Mul", gate, other)
+    assert ("GATHER" in kinds(agrees(builder))) == both
+
+
+def test_repeated_elements_under_other_axes_stay_repeated() -> None:
+    builder = images()
+    gate = builder.node(
+        "Expand", builder.node("ReduceMean", builder.last, axes=[2], keepdims=1), *fixed(builder, 1, 4, 6, 6)
+    )
+    turned = builder.node("Transpose", gate, perm=[0, 1, 3, 2])
+    builder.node("Mul", builder.node("Add", turned, gate), builder.node("Reshape", gate, *fixed(builder, 1, 4, 6, 6)))
+    agrees(builder)
+
+
+def fixed(builder: OnnxBuilder, *numbers: int) -> list[str]:
+    return [builder.constant(np.array(numbers))]
+
+
 def test_squeezed_and_expanded_axes_move_nothing() -> None:
     builder = OnnxBuilder((1, 3, 8))
     x = builder.node("Unsqueeze", "x", builder.constant(np.array([2])))

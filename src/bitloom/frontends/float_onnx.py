@@ -122,7 +122,8 @@ class _Import:
         self.inputs_last = inputs_last
         self.builder = FloatBuilder(where)
         self.meanings: dict[str, Meaning] = dict(file.constants)
-        self.forms: dict[str, Form] = {}
+        self.forms: dict[Real, Form] = {}
+        self.expanded: dict[Real, Real] = {}
 
     def graph(self, name: str) -> tuple[FloatGraph, Mapping[str, tuple[str, Layout]]]:
         self.check_support()
@@ -186,7 +187,8 @@ class _Import:
             raise UnsupportedError(
                 f"is not supported; supported: {', '.join(sorted(HANDLERS))}", remedy=_REMEDIES.get(node.kind)
             )
-        return HANDLERS[node.kind](FloatContext(node, self.builder, self.meanings, self.file.opset, self.forms))
+        context = FloatContext(node, self.builder, self.meanings, self.file.opset, self.forms, self.expanded)
+        return HANDLERS[node.kind](context)
 
     def output(self, name: str, taken: list[str]) -> str:
         """The name of the graph's tensor that is a result."""

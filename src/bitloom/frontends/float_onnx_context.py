@@ -76,14 +76,16 @@ class FloatContext:
         builder: of the graph.
         meanings: of names made before.
         opset: whose rules the file follows.
-        forms: of tensors of the graph that are simple functions of others.
+        forms: of tensors that are simple functions of others.
+        expanded: for tensors that only repeat elements of another one, which.
     """
 
     node: OnnxNode
     builder: FloatBuilder
     meanings: Mapping[str, Meaning]
     opset: int
-    forms: dict[str, Form]
+    forms: dict[Real, Form]
+    expanded: dict[Real, Real]
 
     @property
     def attributes(self) -> Mapping[str, Any]:

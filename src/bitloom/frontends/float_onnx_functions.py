@@ -27,9 +27,9 @@ def clip(context: FloatContext) -> Meaning:
     low, high = (math.copysign(math.inf, bound) if abs(bound) > 3.4e38 else bound for bound in (low, high))
     x = context.real()
     made = bounded(context, x, low, high)
-    form = context.forms.get(x.name)
+    form = context.forms.get(x)
     if form and not form.gate and low == 0 and math.isclose(form.factor * 6, high) and form.offset * 2 == high:
-        context.forms[made.name] = Form(form.x, factor=high, gate=True)
+        context.forms[made] = Form(form.x, factor=high, gate=True)
     return made
 
 
@@ -76,7 +76,7 @@ def hard_sigmoid(context: FloatContext) -> Meaning:
         context, "MUL", builder.elementwise("RELU6", line, f"{name}_clamped"), np.array(1 / 6, np.float32), name
     )
     if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5:
-        context.forms[made.name] = Form(x, gate=True)
+        context.forms[made] = Form(x, gate=True)
     return made
 
 
@@ -105,7 +105,7 @@ def _gelu(context: FloatContext) -> Meaning:
 
 def _erf(context: FloatContext) -> Meaning:
     x = context.real()
-    form = context.forms.get(x.name)
+    form = context.forms.get(x)
     if form is None or form.gate or form.offset or abs(form.factor - math.sqrt(0.5)) > 1e-6:
         raise UnsupportedError("is an error function that is no part of GELU", remedy="replace it by Tanh or Sigmoid")
     return ErrorFunction(form.x)

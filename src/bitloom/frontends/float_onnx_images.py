@@ -26,7 +26,9 @@ def expand(context: FloatContext) -> Meaning:
         raise ModelFormatError(f"repeats elements of shape {list(x.shape)} to {wanted}") from error
     ranked = (*(1,) * (len(shape) - len(x.shape)), *x.shape)
     x = replace(x, layout=x.layout.reshaped(ranked))
-    return _repeated(context, x, [made // size for made, size in zip(shape, ranked, strict=True)])
+    made = _repeated(context, x, [made // size for made, size in zip(shape, ranked, strict=True)])
+    context.expanded[made] = x
+    return made
 
 
 def tile(context: FloatContext) -> Meaning:

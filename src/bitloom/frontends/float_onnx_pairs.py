@@ -11,7 +11,7 @@ import numpy as np
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.float_onnx_builder import Array, Real
 from bitloom.frontends.float_onnx_context import ErrorFunction, FloatContext, Form, Meaning
-from bitloom.frontends.float_onnx_layout import Layout, Shape
+from bitloom.frontends.float_onnx_layout import Shape
 
 _PLAIN = {"fused_activation_function": "NONE"}
 _KINDS = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Sum": "ADD"}
@@ -46,9 +46,7 @@ def _behind(context: FloatContext, kind: str, x: Real, constant: Array) -> Real:
         kind, constant = "MUL", 1.0 / constant.astype(np.float64)
     made = with_constant(context, kind, x, constant, context.name)
     if constant.size == 1 and made.shape == x.shape:
-        return _formed(
-            context, made, _changed(context.forms.get(x.name, Form(x)), kind, float(constant.reshape(-1)[0]))
-        )
+        return _formed(context, made, _changed(context.forms.get(x, Form(x)), kind, float(constant.reshape(-1)[0])))
     return made
 
 
@@ -62,7 +60,7 @@ def _formed(context: FloatContext, made: Real, form: Form) -> Real:
     """A tensor whose form is known; HARD_SWISH where that is what it is."""
     if form.is_hard_swish:
         return context.builder.elementwise("HARD_SWISH", form.x, context.name)
-    context.forms[made.name] = form
+    context.forms[made] = form
     return made
 
 
@@ -84,6 +82,11 @@ def pair_of(context: FloatContext, kind: str, left: Real, right: Real, name: str
         raise UnsupportedError("divides by a computed tensor", remedy="only constants can divide")
     builder = context.builder
     shape = _broadcast(left.shape, right.shape)
+    # The operators repeat elements themselves, where the other operand has them all.
+    narrow = context.expanded.get(left, left)
+    left = narrow if np.broadcast_shapes(narrow.shape, right.shape) == shape else left
+    narrow = context.expanded.get(right, right)
+    right = narrow if np.broadcast_shapes(left.shape, narrow.shape) == shape else right
     both = [replace(each, layout=each.layout.reshaped(_ranked(each.shape, len(shape)))) for each in (left, right)]
     order = max(both, key=lambda real: math.prod(real.shape)).layout.axes
     operands = [builder.arranged(each, order) for each in both]
@@ -137,21 +140,12 @@ def _broadcast(left: Shape, right: Shape) -> Shape:
 def _gated(context: FloatContext, kind: str, left: Real, right: Real) -> Real | None:
     """x times its hard sigmoid, or a multiple of that; None for anything else."""
     for x, other in ((left, right), (right, left)):
-        form = context.forms.get(other.name)
-        if kind == "MUL" and form is not None and form.gate and not form.times_x and same(form.x, x):
+        form = context.forms.get(other)
+        if kind == "MUL" and form is not None and form.gate and not form.times_x and form.x == x:
             form = replace(form, times_x=True)
             made = x if form.is_hard_swish else pair_of(context, kind, left, right, context.name)
             return _formed(context, made, form)
     return None
-
-
-def same(one: Real, other: Real) -> bool:
-    """Whether two are one tensor, of one shape."""
-
-    def places(layout: Layout) -> object:
-        return (layout.shape, layout.factors, layout.order)
-
-    return one.name == other.name and places(one.layout) == places(other.layout)
 
 
 def _error_function(context: FloatContext, kind: str, erf: ErrorFunction, other: Meaning, *, first: bool) -> Meaning:
@@ -167,8 +161,8 @@ def _error_function(context: FloatContext, kind: str, erf: ErrorFunction, other:
         else:
             return context.real(0 if first else 1)  # which says what is wrong
     elif kind == "MUL" and isinstance(other, Real) and not erf.times_x:
-        form = Form(other) if same(other, erf.x) else context.forms.get(other.name, Form(other))
-        if form.gate or form.offset or not same(form.x, erf.x):
+        form = Form(other) if other == erf.x else context.forms.get(other, Form(other))
+        if form.gate or form.offset or form.x != erf.x:
             return context.real(0 if first else 1)
         erf = replace(erf, times_x=True, factor=erf.factor * form.factor)
     else:
