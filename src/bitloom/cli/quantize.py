@@ -12,11 +12,10 @@ from bitloom.cli.progress import progress
 from bitloom.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
-    from bitloom.ir import Graph
     from bitloom.ir.float_graph import FloatGraph
     from bitloom.ir.operator import Array
     from bitloom.quantize import Quantized, QuantizeOptions
@@ -149,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         report("comparing")
         compared = {name: array[:_COMPARED] for name, array in made.state.inputs.items()}
         errors = compare(made.state.graph, made.graph, compared)
-        accuracies = _accuracies(made, arguments)
+        accuracies = _accuracies(made, arguments, partial(told, "counting right answers"))
         sensitivities = measured(made.state, partial(told, "measuring sensitivity")) if arguments.sensitivity else ()
     save(made.graph, arguments.output)
     if arguments.json:
@@ -204,7 +203,9 @@ def _check_format(options: QuantizeOptions, output: str) -> None:
             )
 
 
-def _accuracies(made: Quantized, arguments: argparse.Namespace) -> tuple[int, int, int] | None:
+def _accuracies(
+    made: Quantized, arguments: argparse.Namespace, told: Callable[[int, int], None]
+) -> tuple[int, int, int] | None:
     """Test samples that the float network gets right, the integer one, and how many there are; of data sets only."""
     from bitloom.quantize.compare import integer_inputs
     from bitloom.quantize.samples import labelled_test_split
@@ -218,16 +219,13 @@ def _accuracies(made: Quantized, arguments: argparse.Namespace) -> tuple[int, in
     name = reference.outputs[0]
     if int(labels.max()) >= _size(reference, name) > 1:
         return None
-    wanted = _right(FloatEvaluator(reference).run(inputs, wanted=reference.outputs)[name], labels)
-    found = sum(
-        _right(_evaluated(graph, integer_inputs(graph, part), name), part_labels)
-        for part, part_labels in _parts(inputs, labels)
-    )
+    wanted = _right(FloatEvaluator(reference).run(inputs, told, wanted=reference.outputs)[name], labels)
+    found = done = 0
+    for part, part_labels in _parts(inputs, labels):
+        found += _right(graph.evaluate(integer_inputs(graph, part))[name], part_labels)
+        done += len(part_labels)
+        told(done, len(labels))
     return wanted, found, len(labels)
-
-
-def _evaluated(graph: Graph, inputs: Mapping[str, Array], name: str) -> Array:
-    return graph.evaluate(inputs)[name]
 
 
 def _parts(inputs: Mapping[str, Array], labels: Array) -> list[tuple[dict[str, Array], Array]]:
