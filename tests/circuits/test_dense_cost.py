@@ -20,6 +20,10 @@ CASES = {
     "window": (conv("window", (1, 8, 8, 16), (16, 3, 3, 16), per_channel=True), Folding(8, 4, 1)),
     "packed": (conv("packed", (1, 8, 8, 16), (16, 3, 3, 16), per_channel=True), Folding(8, 4, 1, packed=True)),
     "pixels": (conv("pixels", (1, 8, 8, 48), (24, 1, 1, 48), per_channel=True), Folding(4, 8, 1)),
+    "four bits": (
+        conv("four_bits", (1, 8, 8, 16), (16, 3, 3, 16), elements=("int8", "int4", "int32"), per_channel=True),
+        Folding(4, 8, 1, products_in_logic=True, rescale_in_logic=True),
+    ),
     "columns": (depthwise("columns", (1, 8, 8, 32), (1, 3, 3, 32), per_channel=True), Folding(4, 3, 2)),
 }
 

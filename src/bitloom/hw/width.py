@@ -8,8 +8,12 @@ from dataclasses import replace
 import pyrtl
 from pyrtl import WireVector, concat_list, select
 
+from bitloom.hw.gearbox import gearbox
 from bitloom.hw.registers import follow, named, state, wrapping_counter
 from bitloom.hw.stream import Stream, StreamType
+
+MOST_HELD = 64
+"""Elements that a `gearbox` may hold; where the lanes have no smaller common multiple, conversions are slower."""
 
 
 def intermediate_lanes(source: StreamType, target: StreamType) -> int:
@@ -28,10 +32,20 @@ def collects(source: StreamType, target: StreamType) -> bool:
     return source != target and target.lanes > intermediate_lanes(source, target)
 
 
+def shifts_gears(source: StreamType, target: StreamType) -> bool:
+    """Whether a `gearbox` converts: neither lane count is a multiple of the other, and every beat is full."""
+    held = math.lcm(source.lanes, target.lanes)
+    if held in (source.lanes, target.lanes) or held > MOST_HELD:
+        return False
+    return not (source.has_partial_beats or target.has_partial_beats)
+
+
 def conversion_beats(source: StreamType, target: StreamType) -> int:
     """Cycles per tensor that a conversion needs at least."""
     if source == target:
         return source.beats
+    if shifts_gears(source, target):
+        return max(source.beats, target.beats)
     lanes = intermediate_lanes(source, target)
     through = -(-target.row // lanes) * target.rows
     return max(source.beats, through, target.beats)
@@ -47,7 +61,8 @@ def convert_width(name: str, stream: Stream, target: StreamType, reset: WireVect
     ```
 
     A narrower target takes several cycles a beat; a wider one collects. Throughput is one beat per cycle of the
-    narrowest type on the way (see `conversion_beats`).
+    narrowest type on the way (see `conversion_beats`). Where neither lane count is a multiple of the other and all
+    beats are full, a `bitloom.hw.gearbox` converts at once, at one beat per cycle of the narrower type.
 
     Args:
         name: prefix of the signals.
@@ -67,6 +82,9 @@ def convert_width(name: str, stream: Stream, target: StreamType, reset: WireVect
     """
     if stream.type == target:
         return stream
+    if shifts_gears(stream.type, target):
+        whole = replace(stream.type, row=stream.type.size, rows=1)
+        return gearbox(f"{name}_gearbox", stream.retyped(whole), target.lanes, reset).retyped(target)
     lanes = intermediate_lanes(stream.type, target)
     if stream.type.lanes > lanes:
         stream = _unpack(f"{name}_unpack", stream, lanes, reset)
