@@ -23,8 +23,18 @@ from bitloom.hw.reduce import (
 from bitloom.hw.rescale import RescaleConstants
 
 INT8 = IntType(8)
-SUMS = {Reduction.SUM: np.sum, Reduction.MAXIMUM: np.max}
-INT33 = IntType(33)
+
+
+def binary32_sum(x: np.ndarray, axis: int) -> np.ndarray:
+    """One element after the other."""
+    parts = np.moveaxis(x.astype(np.float32), axis, 0)
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total.astype(np.int64)
+
+
+SUMS = {Reduction.SUM: np.sum, Reduction.MAXIMUM: np.max, Reduction.BINARY32_SUM: binary32_sum}
 
 
 def build(shape: ReduceShape, reduction: Reduction, finish: Finish, element: IntType = INT8):
@@ -47,7 +57,7 @@ def reduced(inputs: np.ndarray, shape: ReduceShape, reduction: Reduction) -> np.
 
 def plain(shape: ReduceShape, reduction: Reduction, element: IntType) -> Finish:
     bounds = reduction.bounds(Interval(element.minimum, element.maximum), shape.reduced)
-    return Finish(IntType(bounds.signed_bits))
+    return Finish(IntType(bounds.signed_bits), binary32=reduction is Reduction.BINARY32_SUM)
 
 
 @st.composite
@@ -73,6 +83,28 @@ def test_equals_numpy(shape, reduction, element, stall, seed):
         inputs, *build(shape, reduction, plain(shape, reduction, element), element), stall=stall, seed=seed
     )
     np.testing.assert_array_equal(run.tensors, reduced(inputs, shape, reduction))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=shapes().filter(lambda shape: shape.inner > 1 or shape.lanes == 1),
+    significand=st.integers(2**23, 2**24 - 1),
+    stall=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 2**16),
+)
+def test_sums_of_binary32_round_after_each_addition(shape, significand, stall, seed):
+    element, reduction = IntType(33), Reduction.BINARY32_SUM
+    integers = random_tensors(shape, INT8, 5, seed)
+    inputs = (integers.astype(np.float32) * np.float32(significand)).astype(np.int64)
+    run = run_checked(
+        inputs, *build(shape, reduction, plain(shape, reduction, element), element), stall=stall, seed=seed
+    )
+    np.testing.assert_array_equal(run.tensors, reduced(inputs, shape, reduction))
+
+
+def test_sums_of_binary32_are_rounded_at_the_end():
+    with pytest.raises(HardwareError, match="binary32 sums are rounded at the end"):
+        build(ReduceShape(1, 3, 2), Reduction.BINARY32_SUM, Finish(IntType(10)))
 
 
 SHAPES = (

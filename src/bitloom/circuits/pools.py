@@ -168,7 +168,8 @@ class PoolCircuit(StreamingCircuit):
             constants = self._constants.of_channels([group for group in range(len(counts)) for _ in range(results)])
             return Finish(self._made, None, constants, folding.rescale_in_logic, folding.fabric, by_place)
         whole = Interval(self._made.minimum, self._made.maximum)
-        return Finish(self._made, bounds=None if clamp == whole else clamp)
+        binary32 = self.operator.reduction is Reduction.BINARY32_SUM
+        return Finish(self._made, bounds=None if clamp == whole else clamp, binary32=binary32)
 
 
 @lru_cache(maxsize=128)

@@ -192,10 +192,16 @@ class ReductionCircuit(StreamingCircuit):
             constants = self._constants.of_channels([0] * folding.results)
             return Finish(result.output, None, constants, folding.rescale_in_logic, folding.fabric)
         whole = Interval(result.output.minimum, result.output.maximum)
-        return Finish(result.output, bounds=None if result.clamp == whole else result.clamp)
+        bounds = None if result.clamp == whole else result.clamp
+        return Finish(result.output, bounds=bounds, binary32=self._binary32)
+
+    @property
+    def _binary32(self) -> bool:
+        return self.reduction is Reduction.BINARY32_SUM
 
     def _finishes(self, folding: Folding) -> tuple[Finish, ...]:
-        return (*(Finish(IntType(bits)) for bits in self._bits[:-1]), self._finish(folding))
+        before = (Finish(IntType(bits), binary32=self._binary32) for bits in self._bits[:-1])
+        return (*before, self._finish(folding))
 
 
 @dataclass(frozen=True)

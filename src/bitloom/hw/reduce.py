@@ -29,12 +29,14 @@ from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.fifo import credit_fifo
 from bitloom.hw.loop_nest import by_position
-from bitloom.hw.reduction import Reduction, combined, joined
+from bitloom.hw.reduction import Reduction, combined, joined, kept, rounded
 from bitloom.hw.registers import delayed, delayed_flag, named, resized, wrapping_counter
 from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
 from bitloom.hw.rescale import RescaleConstants, clamp, rescale
 from bitloom.hw.serialize import serialize
 from bitloom.hw.stream import Stream, StreamType
+
+_ROUNDING_LATENCY = 2
 
 __all__ = [
     "Finish",
@@ -171,6 +173,7 @@ class Finish:
         in_logic: whether a rescale multiplies by adders.
         fabric: of the chip.
         positions: decide the group of constants.
+        binary32: whether the last sum is rounded to 24 bits, by itself in a cycle.
     """
 
     output: IntType
@@ -179,10 +182,13 @@ class Finish:
     in_logic: bool = True
     fabric: Fabric = XC7
     positions: Positions | None = None
+    binary32: bool = False
 
     @property
     def latency(self) -> int:
         """Cycles it takes."""
+        if self.binary32:
+            return _ROUNDING_LATENCY
         return RESCALE_LATENCY if self.constants is not None else int(self.bounds is not None)
 
 
@@ -238,6 +244,8 @@ def reduce(
     given = stream.type
     if (given.lanes, given.beats) != (shape.lanes, shape.cycles) or given.has_partial_beats:
         raise HardwareError(f"{stream.name} carries {stream.type}, a reduction takes {shape}", where=name)
+    if finish.binary32 != (reduction is Reduction.BINARY32_SUM):
+        raise HardwareError("binary32 sums are rounded at the end, and nothing else is", where=name)
     whole = Interval(given.element.minimum, given.element.maximum)
     bounds = reduction.bounds(elements or whole, shape.reduced)
     accepted = WireVector(1, f"{name}_accepted")
@@ -253,7 +261,7 @@ def reduce(
         taken,
         bounds.signed_bits,
         reduction,
-        shape.words,
+        shape,
         word=delayed(word, levels - 1, f"{name}_word"),
         first=delayed(named(step == 0, f"{name}_first"), levels, f"{name}_first"),
         valid=begun,
@@ -313,23 +321,23 @@ def _partial_results(
     elements: Sequence[WireVector],
     bits: int,
     reduction: Reduction,
-    words: int,
+    shape: ReduceShape,
     *,
     word: WireVector,
     first: WireVector,
     valid: WireVector,
 ) -> list[WireVector]:
     """The results so far, this beat included; `word` comes a cycle before the rest."""
-    if words == 1:
-        kept = [Register(bits, f"{name}_partial{lane}") for lane in range(len(elements))]
-        values = [joined(reduction, *pair, first, bits) for pair in zip(kept, elements, strict=True)]
-        for register, value in zip(kept, values, strict=True):
-            register.next <<= select(valid, value, register)
+    if shape.words == 1:
+        registers = [Register(bits, f"{name}_partial{lane}") for lane in range(len(elements))]
+        values = [joined(reduction, *pair, first, bits) for pair in zip(registers, elements, strict=True)]
+        for register, value, element in zip(registers, values, elements, strict=True):
+            register.next <<= select(valid, kept(reduction, value, element, shape.steps), register)
     else:
         # Read in one cycle, written in the next, so that a word must not come twice in a row: there are two at least.
         memory = MemBlock(
             bitwidth=bits * len(elements),
-            addrwidth=(words - 1).bit_length(),
+            addrwidth=(shape.words - 1).bit_length(),
             name=f"{name}_partial_memory",
             max_read_ports=1,
             max_write_ports=1,
@@ -338,7 +346,9 @@ def _partial_results(
         partial.next <<= memory[word]
         fields = [partial[lane * bits : (lane + 1) * bits] for lane in range(len(elements))]
         values = [joined(reduction, *pair, first, bits) for pair in zip(fields, elements, strict=True)]
-        memory[delayed(word, 1, f"{name}_written_word")] <<= MemBlock.EnabledWrite(concat_list(values), enable=valid)
+        pairs = zip(values, elements, strict=True)
+        stored = concat_list([kept(reduction, value, element, shape.steps) for value, element in pairs])
+        memory[delayed(word, 1, f"{name}_written_word")] <<= MemBlock.EnabledWrite(stored, enable=valid)
     return [named(value, f"{name}_result{lane}") for lane, value in enumerate(values)]
 
 
@@ -369,6 +379,9 @@ def _finished(name: str, values: list[WireVector], group: WireVector, finish: Fi
             in_logic=finish.in_logic,
             fabric=finish.fabric,
         )
+    if finish.binary32:
+        sums = [delayed(value, 1, f"{name}_sum{lane}") for lane, value in enumerate(values)]
+        return [delayed(rounded(value), 1, f"{name}_rounded{lane}") for lane, value in enumerate(sums)]
     if finish.bounds is not None:
         return [
             delayed(clamp(value, finish.bounds, finish.output), 1, f"{name}_clamped{lane}")

@@ -60,12 +60,18 @@ def combined(reduction: Reduction, left: WireVector, right: WireVector | None = 
 
 
 def joined(reduction: Reduction, partial: WireVector, element: WireVector, first: WireVector, bits: int) -> WireVector:
-    """The partial result with one element more; the element alone where it is the first."""
+    """The partial result with one element more, not rounded yet; the element alone where it is the first."""
     if reduction is Reduction.MAXIMUM:
         wide = resized(element, bits)
         return select(first | pyrtl.signed_gt(wide, partial), wide, partial)
-    total = signed_sum(select(first, Const(0, bits), partial), element, bits)
-    return rounded(total) if reduction is Reduction.BINARY32_SUM else total
+    return signed_sum(select(first, Const(0, bits), partial), element, bits)
+
+
+def kept(reduction: Reduction, value: WireVector, element: WireVector, steps: int) -> WireVector:
+    """What becomes the partial result; of two elements the first, without an addition that the clock waits for."""
+    if reduction is not Reduction.BINARY32_SUM:
+        return value
+    return rounded(value) if steps > 2 else resized(element, value.bitwidth)
 
 
 def rounded(value: WireVector) -> WireVector:
