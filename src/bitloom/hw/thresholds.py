@@ -72,8 +72,10 @@ class StepTables:
             found = np.take_along_axis(np.concatenate([lowest, self.thresholds, beyond], axis=1), first, axis=1)
         else:
             found = self.thresholds
-        never = (1 << int(found.shape[1]).bit_length()) - 1 - found.shape[1]
-        return np.pad(found, ((0, 0), (0, never)), constant_values=self.element.maximum + 1) - self.element.minimum
+        spare = ((0, 0), (0, (1 << int(found.shape[1]).bit_length()) - 1 - found.shape[1]))
+        if self.counted:  # what is never reached does not count
+            return np.pad(found, spare, constant_values=self.element.maximum + 1) - self.element.minimum
+        return np.pad(found, spare, mode="edge") - self.element.minimum
 
     @cached_property
     def threshold_bits(self) -> int:
