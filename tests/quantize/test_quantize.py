@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import numpy as np
 import pytest
@@ -345,16 +344,6 @@ def test_bad_options(options) -> None:
 def test_an_unknown_layer() -> None:
     with pytest.raises(UsageError, match="there is no layer 'nobody' to give widths to; name one of x, "):
         quantized(small_cnn(), layers={"nobody": Widths()})
-
-
-def test_a_thousand_samples_take_seconds() -> None:
-    net = FloatNetwork((1, 28, 28, 1), name="mnist_size")
-    first = net.pool("MAX", net.conv("x", 8, fused_activation_function="RELU"))
-    second = net.pool("MAX", net.conv(first, 16, fused_activation_function="RELU"))
-    net.dense(net.flatten(second), 10)
-    start = time.process_time()
-    quantize(net.graph(), net.samples(1000))
-    assert time.process_time() - start < 15
 
 
 def test_two_inputs() -> None:
