@@ -12,6 +12,7 @@ from onnx import TensorProto
 from onnx_models import OnnxBuilder, assert_equal, assert_near
 
 from bitloom.errors import UnsupportedError
+from bitloom.frontends import load_onnx
 from bitloom.run.executor import create_executor
 from bitloom.run.inputs import random_inputs
 
@@ -86,6 +87,17 @@ def test_one_scale_is_left_to_the_output() -> None:
     inputs = random_inputs(model.graph, 20, 3)
     judged, found = (create_executor(name, model).run(inputs).tensors for name in ("onnxruntime", "numpy"))
     np.testing.assert_array_equal(judged[model.graph.outputs[0]], found[model.graph.outputs[0]])
+
+
+def test_what_several_read_alike_is_computed_once() -> None:
+    builder = OnnxBuilder((3, 12), "int8")
+    sums = product(builder)
+    y = builder.node("Mul", builder.node("Cast", sums, to=FLOAT), builder.constant(np.float32(0.0043)))
+    ends = [builder.through(y, 0.51, -100), builder.through(y, 0.51, -100)]
+    model = load_onnx(builder.content(*ends, sums), "test", "test.onnx")
+    kinds = [node.operator.name for node in model.graph.nodes]
+    assert kinds.count("fully_connected") == 2  # once scaled, and once as it is
+    assert_near(model)
 
 
 def test_scales_of_dequantize_linear() -> None:

@@ -132,11 +132,11 @@ class _Import:
         self.builder.where = place
         meaning = self.meanings.get(name)
         if isinstance(meaning, Computed) and meaning.integral:
-            meaning = meaning.sums(name)
+            meaning = self.builder.sums(meaning, name)
         elif isinstance(meaning, Computed) and meaning.scale is not None and meaning.bounds == Bounds():
             # Sums that one number multiplies are the integers with that scale.
             scale = Scale(meaning.scale, 0, IntType(32))
-            meaning = Dequantized(meaning.make(scale, Bounds(), f"{name}_sums"), scale)
+            meaning = Dequantized(self.builder.sums(meaning, f"{name}_sums"), scale)
         if isinstance(meaning, Tensor):
             return self.builder.named(self.builder.plain(meaning), name).value.name
         if isinstance(meaning, Dequantized) and not meaning.functions:

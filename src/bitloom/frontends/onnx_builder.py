@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bitloom.arith import IntType, Rescale, Rounding
 from bitloom.errors import UnsupportedError
 from bitloom.frontends.model import TensorView
-from bitloom.frontends.onnx_values import CHANNELS_LAST, Bounds, Dequantized, Scale, Tensor
+from bitloom.frontends.onnx_values import CHANNELS_LAST, Bounds, Computed, Dequantized, Scale, Tensor
 from bitloom.ir import Node, Operator, Quantization, TensorType, Value
 from bitloom.ops.concatenation import Concatenation
 from bitloom.ops.lookup import Lookup
@@ -39,6 +39,19 @@ class GraphBuilder:
         self.nodes: list[Node] = []
         self.views: dict[str, TensorView] = {}
         self.where = where
+        self._made: dict[tuple[int, Scale], tuple[Computed, Tensor]] = {}
+
+    def made(self, computed: Computed, scale: Scale, name: str) -> Tensor:
+        """A result with a scale, computed once however many read it so."""
+        key = (id(computed), scale)
+        if key not in self._made:
+            # The result itself is kept, so that no other gets its identity.
+            self._made[key] = computed, computed.make(scale, computed.bounds, name)
+        return self._made[key][1]
+
+    def sums(self, computed: Computed, name: str) -> Tensor:
+        """The integers of ConvInteger or MatMulInteger themselves."""
+        return self.made(computed, Scale(computed.scale or 1.0, 0, IntType(32)), name)
 
     def add(self, value: Value) -> Value:
         """A value that no node makes."""

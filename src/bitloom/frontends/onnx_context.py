@@ -100,7 +100,7 @@ class Context:
         """An operand that is computed integers."""
         found = self.operand(index)
         if isinstance(found, Computed) and found.integral:
-            return found.sums(self.node.inputs[index])
+            return self.builder.sums(found, self.node.inputs[index])
         if not isinstance(found, Tensor):
             raise UnsupportedError(f"takes integers that are computed, not '{self.node.inputs[index]}'")
         return found

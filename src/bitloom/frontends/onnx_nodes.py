@@ -30,7 +30,7 @@ def _quantize(context: Context) -> Meaning:
     scale = context.scale(1)
     match x:
         case Computed() if not x.integral:
-            return x.make(scale, x.bounds, context.name)
+            return context.builder.made(x, scale, context.name)
         case Dequantized():
             return context.builder.table(x, scale, context.name)
         case _:

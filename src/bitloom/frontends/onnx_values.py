@@ -178,9 +178,5 @@ class Computed:
         bounds = self.bounds.within(low, high)
         return replace(self, bounds=bounds, with_bias=None, scaled=None, integral=False, scale=None)
 
-    def sums(self, name: str) -> Tensor:
-        """The integers themselves, as int32."""
-        return self.make(Scale(self.scale or 1.0, 0, IntType(32)), Bounds(), name)
-
 
 Meaning = Tensor | Constant | Dequantized | Computed
