@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,14 +12,13 @@ from models import random_inputs
 from stream_checks import build_between, run_checked
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, dot_product_range
-from bitloom.circuits.dense import MOST_EXCEPTIONS, DenseTerms
+from bitloom.arith.rescale import EXACT
 from bitloom.circuits.streaming import StreamingCircuit
-from bitloom.errors import UnsupportedError
+from bitloom.errors import BitloomError, UnsupportedError
 from bitloom.ir import Graph, Node, TensorType, Value
 from bitloom.ops.conv_2d import Conv2d
 from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d
 from bitloom.ops.fully_connected import FullyConnected
-from bitloom.ops.shared.convolution import ConvolutionTerms
 
 # Images, weights.
 SHAPES = {
@@ -26,6 +27,7 @@ SHAPES = {
     DepthwiseConv2d: ((1, 4, 3, 4), (1, 3, 2, 4)),
 }
 INT32 = 1 << 31
+INT16 = IntType(16)
 
 
 def values_of(element: IntType, kind: str) -> np.ndarray:
@@ -36,7 +38,18 @@ def values_of(element: IntType, kind: str) -> np.ndarray:
     return np.array([element.minimum, -1 if element.signed else 1, 0, 1 if element.maximum else 0, element.maximum])
 
 
-def layer(operator, x: IntType, w: IntType, y: IntType, rounding: Rounding, kind: str, seed: int) -> Graph | None:
+def layer(
+    operator,
+    x: IntType,
+    w: IntType,
+    y: IntType,
+    rounding: Rounding,
+    kind: str,
+    seed: int,
+    *,
+    limit: int = INT32 // 2,
+    powers: bool = False,
+) -> Graph | None:
     """A network of one layer; none if its accumulators leave what the rounding is defined on."""
     random = np.random.default_rng(seed)
     shape, weight_shape = SHAPES[operator]
@@ -53,11 +66,13 @@ def layer(operator, x: IntType, w: IntType, y: IntType, rounding: Rounding, kind
         Interval(x.minimum - zero_point, x.maximum - zero_point),
     )
     farthest = int(np.abs([low, high]).max()) + 1
-    if farthest >= INT32 // 2:
+    if farthest >= limit:
         return None
     bias = random.integers(-farthest // 4, farthest // 4 + 1, outputs)
     span = max(1, min(y.maximum - y.minimum, INT32 // 4))
     scales = tuple(float(value) for value in span / farthest * random.uniform(0.2, 2, random.choice([1, outputs])))
+    if powers:
+        scales = tuple(2.0 ** round(math.log2(scale)) for scale in scales)
     if rounding is Rounding.REDUCED and max(scales) > 64:
         return None
     operation = operator(
@@ -95,7 +110,7 @@ def assert_circuit_is_numpy(graph: Graph, choice: float, stall: float, seed: int
     return circuit
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     operator=st.sampled_from(list(SHAPES)),
     x=st.builds(IntType, st.integers(1, 16), st.booleans()),
@@ -108,19 +123,25 @@ def assert_circuit_is_numpy(graph: Graph, choice: float, stall: float, seed: int
     seed=st.integers(0, 2**16),
 )
 def test_any_width_with_any_rounding(operator, x, w, y, rounding, kind, choice, stall, seed):
+    if rounding not in EXACT and y.bits > 10:
+        # Some have thousands of accumulators on no line, which take long to find.
+        y = IntType(y.bits - 6, signed=y.signed)
     graph = layer(operator, x, w, y, rounding, kind, seed)
     if graph is None:
         return
-    (node,) = graph.nodes
-    terms = DenseTerms if operator is FullyConnected else ConvolutionTerms
-    if len(terms(node.operator, graph.operands(node)).narrowed.exceptions) > MOST_EXCEPTIONS:
+    try:
+        assert_circuit_is_numpy(graph, choice, stall, seed)
+    except UnsupportedError as error:
         # Rounding twice, or to binary32 first, is on no line where results are so wide that it is often seen.
-        assert rounding in {Rounding.FLOAT32, Rounding.FLOAT64, Rounding.DOUBLE}
-        assert y.bits > 8
-        with pytest.raises(UnsupportedError, match="accumulators differ"):
-            node.operator.circuit(graph.operands(node), graph.results(node))
-        return
-    assert_circuit_is_numpy(graph, choice, stall, seed)
+        if rounding in EXACT or y.bits <= 8 or "accumulators differ" not in str(error):
+            raise
+
+
+def test_what_is_on_no_line_is_refused():
+    graph = layer(Conv2d, IntType(11), IntType(8), INT16, Rounding.FLOAT32, "any", 1)
+    (node,) = graph.nodes
+    with pytest.raises(UnsupportedError, match=r"no multiply-add-shift rounds to int16 as float32 does: \d+ acc"):
+        node.operator.circuit(graph.operands(node), graph.results(node))
 
 
 @pytest.mark.parametrize("operator", SHAPES)
@@ -140,3 +161,17 @@ def test_weights_of_four_bits_may_take_multipliers_or_not():
     (node,) = wide.nodes
     circuit = node.operator.circuit(wide.operands(node), wide.results(node))
     assert not any(folding.products_in_logic for folding in circuit.foldings())
+
+
+@pytest.mark.parametrize("operator", SHAPES)
+@pytest.mark.parametrize("rounding", [Rounding.HALF_EVEN, Rounding.HALF_UP, Rounding.TRUNCATE])
+def test_sums_of_int16_products_leave_int32(operator, rounding):
+    """Scaled by powers of two, which is where formats without a kernel's int32 have them."""
+    graph = layer(operator, INT16, INT16, INT16, rounding, "any", 5, limit=1 << 40, powers=True)
+    circuit = assert_circuit_is_numpy(graph, 0.4, 0.3, 5)
+    assert circuit.facts()["accumulator_bits"] > 32
+
+
+def test_a_multiplier_too_wide_for_such_sums_is_refused():
+    with pytest.raises(BitloomError, match="leave 62 bits"):
+        layer(FullyConnected, INT16, INT16, INT16, Rounding.HALF_EVEN, "any", 5, limit=1 << 40)

@@ -13,11 +13,12 @@ from pyrtl import WireVector
 
 from bitloom.arith import Interval, IntType, Rescale, dot_product_range
 from bitloom.arith.narrow import NarrowRescale, narrow
+from bitloom.arith.rescale import EXACT
 from bitloom.circuits.dense_cost import DenseCost
 from bitloom.circuits.dense_folding import Pair, results_unit, useful_parts, worthwhile, worthwhile_results
 from bitloom.circuits.schedule import Schedule
 from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, accumulator_facts
-from bitloom.errors import GraphError, UnsupportedError
+from bitloom.errors import ArithmeticDomainError, GraphError, UnsupportedError
 from bitloom.hw.dense import DenseShape, dense
 from bitloom.hw.rescale import RescaleConstants
 from bitloom.hw.stream import Stream, StreamType
@@ -25,6 +26,10 @@ from bitloom.ir import Value
 
 MOST_EXCEPTIONS = 1024
 """Accumulators of a layer that a circuit compares with, because its rescale rounds them as no line does."""
+
+
+# Rescales to results of so many bits always have a line.
+_ALWAYS_LINES = 8
 
 
 class DenseOperator(Protocol):
@@ -121,14 +126,24 @@ class DenseTerms:
         """Refuse a rescale that is no line but for many accumulators, each of which would be compared with.
 
         Raises:
-            UnsupportedError: there are more than `MOST_EXCEPTIONS`.
+            UnsupportedError: there are more than `MOST_EXCEPTIONS`, or some are beyond one comparison.
         """
-        if (count := len(self.narrowed.exceptions)) > MOST_EXCEPTIONS:
-            raise UnsupportedError(
-                f"no multiply-add-shift rounds as {self.operator.rescale.rounding.value} does: {count} accumulators "
-                f"differ, and circuits are made for up to {MOST_EXCEPTIONS}",
-                remedy="choose a narrower result, or a rounding of exact products (half_even, half_up)",
-            )
+        operator = self.operator
+        try:
+            count = len(self.narrowed.exceptions)
+        except ArithmeticDomainError as error:
+            if operator.output.bits <= _ALWAYS_LINES or operator.rescale.rounding in EXACT:
+                raise
+            raise self._no_line("some") from error
+        if count > MOST_EXCEPTIONS:
+            raise self._no_line(f"{count}")
+
+    def _no_line(self, count: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"no multiply-add-shift rounds to {self.operator.output} as {self.operator.rescale.rounding.value} does: "
+            f"{count} accumulators differ, and circuits compare with up to {MOST_EXCEPTIONS}",
+            remedy="choose a narrower result, or a rounding of exact products (half_even, half_up)",
+        )
 
     def facts(self) -> Mapping[str, int]:
         """Range and width of the accumulator with its bias; the narrowed rescale."""
