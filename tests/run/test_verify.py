@@ -132,7 +132,10 @@ def test_tensors_that_an_executor_does_not_show_are_compared_among_the_others() 
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("numpy",), "two executors or more, not 1; choose from litert, onnxruntime, onnx-reference, numpy, pyrtl, verilog"),
+        (
+            ("numpy",),
+            "two executors or more, not 1; choose from litert, onnxruntime, onnx-reference, numpy, pyrtl, verilog",
+        ),
         ((), "two executors or more, not 0"),
         (("numpy", "litert", "numpy"), "named twice"),
         (("numpy", "tensorflow"), "no executor 'tensorflow'"),
