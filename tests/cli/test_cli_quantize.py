@@ -143,3 +143,14 @@ def test_bad_destinations(program, files, tmp_path, monkeypatch, output, bits, s
     assert ended.status == 2
     assert said in ended.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_float_model_does_not_replace_itself(program, files, tmp_path) -> None:
+    model, link = tmp_path / "cnn.tflite", tmp_path / "link.tflite"
+    model.write_bytes((files / "cnn.tflite").read_bytes())
+    link.symlink_to(model)
+    for output in (model, link):
+        ended = program("quantize", model, "--calibrate", "random", "-o", output)
+        assert ended.status == 2
+        assert f"{output}: is the model itself, which would be lost; choose another name" in ended.err
+    assert model.read_bytes() == (files / "cnn.tflite").read_bytes()

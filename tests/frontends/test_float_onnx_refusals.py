@@ -48,6 +48,7 @@ REFUSALS = [
     (of((1, 6), "Erf"), "no part of GELU"),
     (of((1, 2, 6, 6, 6), "Conv", ones(3, 2, 3, 3, 3)), "convolves 3 dimensions"),
     (of(IMAGE, "MaxPool", kernel_shape=[2, 2], dilations=[2, 2]), "pools with dilations"),
+    (of(IMAGE, "Conv", ones(3, 2, 3, 3), auto_pad="SAME"), "has the auto_pad 'SAME'; supported: NOTSET, SAME_UPPER"),
     (of(IMAGE, "MaxPool", kernel_shape=[2, 2], pads=[2, 2, 1, 1]), "put a Relu in front"),
     (of(IMAGE, "AveragePool", kernel_shape=[4, 4], strides=[4, 4], ceil_mode=1), "ceil_mode, with a last window"),
     (of(IMAGE, "Pad", np.array([0, 0, -1, 0, 0, 0, 0, 0])), "cut by Slice instead"),

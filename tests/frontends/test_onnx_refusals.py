@@ -67,6 +67,10 @@ def indices_of_maxima(builder: OnnxBuilder) -> None:
     builder.through("pooled", 0.1, 0)
 
 
+def padding_that_onnx_does_not_know(builder: OnnxBuilder) -> None:
+    builder.through(builder.node("MaxPool", builder.through("x", 0.1, 0), kernel_shape=[2, 2], auto_pad="SAME"), 0.1, 0)
+
+
 def maxima_with_dilations(builder: OnnxBuilder) -> None:
     builder.node("MaxPool", builder.through("x", 0.1, 0), kernel_shape=[2, 2], dilations=[2, 2])
 
@@ -149,13 +153,14 @@ def computed_shape(builder: OnnxBuilder) -> None:
 
 REFUSED: list[tuple[Callable[[OnnxBuilder], None], str]] = [
     (float_model, "is a float model.*quantize it to int8"),
-    (unsupported_operator, r"node \d+ Det .*Det is not supported; supported: Abs, Add"),
+    (unsupported_operator, r"node \d+ Det .*Det is not supported; supported: Abs, Add(?!.*Dynamic)"),
     (weights_of_floats, "weights that are not quantized; quantize them, too"),
     (float_between, "in floating point, and integers are needed.*quantize the whole model"),
     (float_at_the_end, "output 'softmax_2': is computed in floating point"),
     (averaged_with_dilations_without_padding, "averages dilated windows without their padding.*count_include_pad"),
     (indices_of_maxima, "makes indices as well"),
     (maxima_with_dilations, "pools with dilations"),
+    (padding_that_onnx_does_not_know, "auto_pad 'SAME'; supported: NOTSET, SAME_UPPER, SAME_LOWER, VALID"),
     (padded_by_less, r"pads 4 axes by \[0, 0, -1, 1, 0, 0, 1, 1\]"),
     (padded_by_no_integer, "pads with 0.03, which no integer of scale 0.1 stands for"),
     (transposed_convolution, "ConvTranspose is not supported"),

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bitloom.errors import ExportError
+from bitloom.errors import ExportError, UsageError
 
 STANDARD_OUTPUT = "-"
 
@@ -36,6 +36,16 @@ def check_file(path: str | None) -> None:
             return
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def check_other(output: str, source: str) -> None:
+    """Check that an output does not take the place of what it is made of, and which cannot be made of it again.
+
+    Raises:
+        UsageError: both are the same file.
+    """
+    if Path(output).exists() and Path(source).exists() and Path(output).samefile(source):
+        raise UsageError("is the model itself, which would be lost", where=output, remedy="choose another name")
 
 
 def check_folder(path: str) -> None:

@@ -32,7 +32,7 @@ Every operator then computes exactly as LiteRT's reference kernels do: `bitloom 
 examples:
   bitloom train --dataset digits -o digits
   bitloom quantize digits/float.tflite --calibrate digits -o digits.bitloom
-  bitloom quantize model.tflite --calibrate samples.npy --bits 4/8 -o model.tflite
+  bitloom quantize model.tflite --calibrate samples.npy --bits 4/8 -o narrow.tflite
   bitloom quantize model.tflite --calibrate samples.npz --layer logits=8/16 --ranges entropy -o model.bitloom"""
 
 _COMPARED = 100
@@ -133,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = _options(arguments)
     check_destination(arguments.output)
+    files.check_other(arguments.output, arguments.model)
     _check_format(options, arguments.output)
     files.check_file(arguments.json)
     with progress() as report:

@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         metavar="MODEL",
         type=model_path,
-        help="digits or iris, which come with bitloom; or a .tflite file, or the text of a graph (bitloom show --full)",
+        help="digits or iris, which come with bitloom; a .tflite or .onnx file; or the text of a graph "
+        "(bitloom show --full)",
     )
     parser.add_argument(
         "--executor",

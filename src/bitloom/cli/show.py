@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         metavar="MODEL",
         type=model_path,
-        help="digits or iris, which come with bitloom; or a .tflite file, or the text of a graph",
+        help="digits or iris, which come with bitloom; a .tflite or .onnx file; or the text of a graph",
     )
     parser.add_argument("--full", action="store_true", help="write all weights instead of their SHA-256")
     parser.add_argument("--no-notes", action="store_true", help="leave out what is derived")

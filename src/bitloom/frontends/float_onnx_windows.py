@@ -12,6 +12,7 @@ from bitloom.circuits.convolution_geometry import Axis
 from bitloom.errors import ModelFormatError, UnsupportedError
 from bitloom.frontends.float_onnx_builder import Real
 from bitloom.frontends.float_onnx_context import FloatContext
+from bitloom.frontends.onnx_windows import AUTOMATIC_PADDINGS
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def windows(context: FloatContext, x: Real, taps: Sequence[int], *, overhang: bo
     if min(pads) < 0 or min((*strides, *dilations, *taps)) < 1:
         raise UnsupportedError(f"has the padding {list(pads)}, strides {list(strides)}, dilations {list(dilations)}")
     automatic, ceil = context.text("auto_pad", "NOTSET"), bool(context.integer("ceil_mode", 0))
+    if automatic not in AUTOMATIC_PADDINGS:
+        raise UnsupportedError(f"has the auto_pad '{automatic}'; supported: {', '.join(AUTOMATIC_PADDINGS)}")
     axes = [
         _axis(automatic, Axis(size, tap, stride, dilation, before, after))
         for size, tap, stride, dilation, before, after in zip(

@@ -13,6 +13,7 @@ from bitloom.frontends.model import Model, OnnxSource
 from bitloom.frontends.onnx_builder import GraphBuilder
 from bitloom.frontends.onnx_context import Context
 from bitloom.frontends.onnx_file import OnnxEnd, OnnxFile, OnnxNode, read_onnx_file
+from bitloom.frontends.onnx_integers import DYNAMIC
 from bitloom.frontends.onnx_nodes import HANDLERS, QUANTIZED
 from bitloom.frontends.onnx_values import ELEMENTS, Bounds, Computed, Constant, Dequantized, Meaning, Scale, Tensor
 from bitloom.frontends.qonnx import import_qonnx
@@ -88,7 +89,8 @@ class _Import:
             others = [kind for kind in missing if kind != first.kind]
             also = f", nor {'is' if len(others) == 1 else 'are'} {', '.join(others)}" if others else ""
             raise UnsupportedError(
-                f"{first.kind} is not supported{also}; supported: {', '.join(sorted(HANDLERS))}", where=first.where
+                f"{first.kind} is not supported{also}; supported: {', '.join(sorted(HANDLERS.keys() - DYNAMIC))}",
+                where=first.where,
             )
 
     def input(self, end: OnnxEnd) -> Meaning:

@@ -18,6 +18,16 @@ from bitloom.frontends.onnx_values import Computed, Constant, Dequantized, Meani
 # TensorProto's numbers of float32 and int32.
 _FLOAT, _INT32 = 1, 6
 
+DYNAMIC = frozenset(
+    {
+        "DynamicQuantizeLinear",
+        "DynamicQuantizeLSTM",
+        "com.microsoft.DynamicQuantizeMatMul",
+        "com.microsoft.DynamicQuantizeLSTM",
+    }
+)
+"""Operators that are known only to be refused with a reason."""
+
 
 def _linear(context: Context, output_axis: int) -> Linear:
     """Operands x, w, zero point of x, zero point of w or one for each output; the scales are 1."""
@@ -67,9 +77,6 @@ INTEGER_OPERATORS: Mapping[str, Callable[[Context], Meaning]] = {
     "ConvInteger": _conv_integer,
     "MatMulInteger": _matmul_integer,
     "Cast": _cast,
-    "DynamicQuantizeLinear": _dynamic,
-    **dict.fromkeys(
-        ("com.microsoft.DynamicQuantizeMatMul", "com.microsoft.DynamicQuantizeLSTM", "DynamicQuantizeLSTM"), _dynamic
-    ),
+    **dict.fromkeys(DYNAMIC, _dynamic),
 }
 """For each operator what makes its meaning."""

@@ -13,6 +13,8 @@ from bitloom.frontends.onnx_values import CHANNELS_LAST, Computed, Tensor
 from bitloom.ir import Value
 
 Pads = tuple[int, int, int, int]
+AUTOMATIC_PADDINGS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+"""What ONNX's attribute `auto_pad` may say."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ def window_of(
 
     strides, dilations, pads = along("strides", rank, 1), along("dilations", rank, 1), along("pads", 2 * rank, 0)
     automatic = attributes.get("auto_pad", b"NOTSET").decode()
+    if automatic not in AUTOMATIC_PADDINGS:
+        raise UnsupportedError(
+            f"has the auto_pad '{automatic}'; supported: {', '.join(AUTOMATIC_PADDINGS)}", where=builder.where
+        )
     before, after, overhangs = [], [], False
     for axis, size in enumerate(image[2 - rank :]):
         front, behind = pads[axis], pads[rank + axis]

@@ -56,7 +56,7 @@ class OnnxruntimeExecutor:
         session_options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session_options.intra_op_num_threads = 1
         session_options.inter_op_num_threads = 1
-        session_options.log_severity_level = 3
+        session_options.log_severity_level = 4  # errors are raised, too, and then printed once
         try:
             self.session = runtime.InferenceSession(content, session_options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors have no public base class
