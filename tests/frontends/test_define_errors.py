@@ -26,6 +26,12 @@ def weights(*shape: int, dtype: str = "int8") -> define.Variable:
     return define.variable(shape, dtype, "weights")
 
 
+@pytest.mark.parametrize("shape", [(None, 2), ("N", 2), (1.5, 2), 4])
+def test_shapes_that_are_not_fixed(shape):
+    with pytest.raises(GraphError, match=r"is not of whole numbers; fix every axis"):
+        define.placeholder(shape, "int8")
+
+
 @pytest.mark.parametrize("dtype", ["int0", "int65", "uint100", "float32", "8", ""])
 def test_types_of_other_widths(dtype):
     with pytest.raises(ArithmeticDomainError):

@@ -258,6 +258,7 @@ def test_powers_of_two_everywhere() -> None:
         (np.full((2, 288), 1e300), "sample 0 holds inf"),
         (np.array([["a"] * 288]), "real numbers are needed"),
         ({}, "data for the input 'x' is missing"),
+        (None, "data of input 'x': is missing"),
         ({"x": np.zeros((1, 288)), "y": np.zeros(1)}, "'y' is no input"),
     ],
 )

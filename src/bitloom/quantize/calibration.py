@@ -48,6 +48,8 @@ def calibration_inputs(graph: FloatGraph, data: Array | Mapping[str, Array]) -> 
 
 def _arranged(graph: FloatGraph, name: str, given: Array) -> Array:
     where, shape = f"calibration data of input '{name}'", graph.tensor(name).shape
+    if given is None:
+        raise InputError("is missing", where=where, remedy="give samples that are like those in use")
     try:
         array = np.asarray(given)
     except ValueError as error:  # nested lists of uneven lengths

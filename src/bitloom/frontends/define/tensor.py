@@ -7,8 +7,9 @@ made, with the variables' values, from which its ranges are proved.
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -278,7 +279,11 @@ def checked(value: npt.ArrayLike, wanted: TensorType, where: str, shape: Sequenc
 
 
 def _shape(shape: Sequence[int]) -> tuple[int, ...]:
-    wanted = tuple(int(length) for length in shape)
+    try:
+        wanted = tuple(operator.index(length) for length in shape)
+    except TypeError as error:  # None and names: axes of any length
+        given = list(shape) if isinstance(shape, Iterable) else shape
+        raise GraphError(f"the shape {given} is not of whole numbers", remedy="fix every axis") from error
     if any(length < 1 for length in wanted):
         raise GraphError(f"shape {list(wanted)} has a dimension that is not positive")
     return wanted
