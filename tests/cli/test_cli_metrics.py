@@ -64,6 +64,13 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_work(program: An
     assert (ended.status, ended.out) == (2, "")
 
 
+def test_a_picture_is_not_given_the_name_of_another_format(program: Any, tmp_path: Path) -> None:
+    ended = program(*IRIS, "--executor", "numpy", "--confusion", tmp_path / "iris.png")
+    assert ended.status == 2
+    assert "iris.png: the picture is SVG; let the name end with .svg" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_of_models_that_come_along(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert program("show", "iris").out == program("show", SHIPPED_IRIS).out
     monkeypatch.chdir(tmp_path)

@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = executor_options(arguments)
     files.check_file(arguments.json)
+    if arguments.confusion is not None and not arguments.confusion.lower().endswith(".svg"):
+        raise UsageError("the picture is SVG", where=arguments.confusion, remedy="let the name end with .svg")
     files.check_file(arguments.confusion)
     model = load(arguments.model)
     inferences = read_inferences(model.graph, arguments)
