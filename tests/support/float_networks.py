@@ -23,7 +23,9 @@ class FloatNetwork:
     def add(self, kind: str, shape: Sequence[int], *operands: str | Array, name: str = "", **attributes: Any) -> str:
         """Any node; arrays become constants."""
         made = name or f"{kind.lower()}_{len(self.nodes)}"
-        names = [each if isinstance(each, str) else self.constant(f"{made}/{i}", each) for i, each in enumerate(operands)]
+        names = [
+            each if isinstance(each, str) else self.constant(f"{made}/{i}", each) for i, each in enumerate(operands)
+        ]
         self.tensors[made] = FloatTensor(made, tuple(shape))
         self.nodes.append(FloatNode(kind, tuple(names), (made,), attributes))
         return made
