@@ -54,7 +54,7 @@ LIBRARY_USERS: dict[str, tuple[str, ...]] = {
     "tensorflow_model_optimization": ("train.tensorflow",),
     "tf_keras": ("train.tensorflow",),
     "onnx": (
-        "frontends.onnx_file",
+        "frontends.onnx.file",
         "export.onnx_writer",
     ),
     "onnxruntime": ("run.onnxruntime",),

@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 from onnx_models import OnnxBuilder
 
-from bitloom.frontends.float_onnx import import_float_onnx
-from bitloom.frontends.float_onnx_layout import Layout
+from bitloom.frontends.float_onnx.importer import import_float_onnx
+from bitloom.frontends.float_onnx.layout import Layout
 from bitloom.ir.float_graph import FloatGraph
 from bitloom.run.float_litert import evaluate_float
 

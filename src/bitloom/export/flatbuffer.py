@@ -32,7 +32,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from bitloom.errors import ExportError
-from bitloom.frontends.tflite_schema import ENUMERATIONS, OPERATORS, OPTIONS, OPTIONS_2, TENSOR_TYPES, options_table
+from bitloom.frontends.tflite.schema import ENUMERATIONS, OPERATORS, OPTIONS, OPTIONS_2, TENSOR_TYPES, options_table
 
 ABSENT = -1
 """Index of an optional input that is not there (a fully connected operator without bias, for example)."""

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from bitloom.errors import ModelFormatError
 from bitloom.frontends import define
-from bitloom.frontends.float_onnx import load_float_onnx
-from bitloom.frontends.float_tflite import load_float_tflite
+from bitloom.frontends.float_onnx.importer import load_float_onnx
 from bitloom.frontends.model import Model
-from bitloom.frontends.onnx import load_onnx
-from bitloom.frontends.onnx_file import is_onnx
+from bitloom.frontends.onnx.file import is_onnx
+from bitloom.frontends.onnx.importer import load_onnx
 from bitloom.frontends.text import is_graph_text, load_graph_text
-from bitloom.frontends.tflite import is_tflite, load_tflite
+from bitloom.frontends.tflite.floats import load_float_tflite
+from bitloom.frontends.tflite.importer import is_tflite, load_tflite
 from bitloom.ir.float_graph import FloatGraph
 
 __all__ = [

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from bitloom.errors import MissingExtraError, UnsupportedError, UsageError
-from bitloom.frontends.float_tflite import load_float_tflite
+from bitloom.frontends.tflite.floats import load_float_tflite
 from bitloom.ir.float_graph import FloatGraph
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from bitloom.errors import MissingExtraError, UnsupportedError, UsageError
-from bitloom.frontends.float_onnx import load_float_onnx
+from bitloom.frontends.float_onnx.importer import load_float_onnx
 from bitloom.ir.float_graph import FloatGraph
 
 _OPSET = 20

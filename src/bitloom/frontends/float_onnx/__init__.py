@@ -1,0 +1,1 @@
+"""ONNX files in real numbers as float graphs."""

@@ -1,0 +1,1 @@
+"""Quantized ONNX files (QDQ and quantized operators) as integer graphs."""

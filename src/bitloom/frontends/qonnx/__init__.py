@@ -1,0 +1,1 @@
+"""QONNX files (Quant, BipolarQuant, Trunc) as integer graphs."""

@@ -1,0 +1,1 @@
+"""TFLite files as integer graphs, and in real numbers as float graphs."""
