@@ -101,6 +101,7 @@ def logic_products(
         groups: parts of equal size of the processing elements that have activations of their own.
         fabric: of the chip.
 
+    >>> import pyrtl
     >>> pyrtl.reset_working_block()
     >>> weights = np.array([[[1, -2], [-1, 0]], [[-2, 1], [1, -1]]])
     >>> address, activations = pyrtl.Input(1, "address"), [pyrtl.Input(8, f"activation{lane}") for lane in range(2)]
