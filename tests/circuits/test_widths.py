@@ -132,8 +132,8 @@ def test_any_width_with_any_rounding(operator, x, w, y, rounding, kind, choice, 
     try:
         assert_circuit_is_numpy(graph, choice, stall, seed)
     except UnsupportedError as error:
-        # Rounding twice, or to binary32 first, is on no line where results are so wide that it is often seen.
-        if rounding in EXACT or y.bits <= 8 or "accumulators differ" not in str(error):
+        # Multipliers are narrower than real numbers: where sums are wide, too many of them may be on no line.
+        if x.bits + w.bits <= 16 or "accumulators differ" not in str(error):
             raise
 
 

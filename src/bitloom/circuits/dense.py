@@ -142,7 +142,7 @@ class DenseTerms:
         return UnsupportedError(
             f"no multiply-add-shift rounds to {self.operator.output} as {self.operator.rescale.rounding.value} does: "
             f"{count} accumulators differ, and circuits compare with up to {MOST_EXCEPTIONS}",
-            remedy="choose a narrower result, or a rounding of exact products (half_even, half_up)",
+            remedy="choose a narrower result, or fewer bits of activations or weights",
         )
 
     def facts(self) -> Mapping[str, int]:
