@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bitloom.arith import IntType, Rescale
 from bitloom.errors import UnsupportedError, UsageError
-from bitloom.frontends.define.rescaling import ROUNDINGS, Rectifier, ScaleLike, Scaling, scaling
+from bitloom.frontends.define.rescaling import ROUNDINGS, Rectifier, ScaleLike, scaling
 from bitloom.frontends.define.tensor import Applied, ElementLike, Made, Tensor, apply, element
 from bitloom.ir import Value
 from bitloom.ops.add import Add
@@ -102,7 +102,7 @@ def mul(
         GraphError: shapes that do not broadcast.
         UsageError: an option that does not exist.
     """
-    scaled = _scaled(scale, shift, rounding, activation, _wider(x, y) if dtype is None else dtype)
+    scaled = scaling(scale, shift, rounding, activation, _wider(x, y) if dtype is None else dtype)
 
     def make(values: Sequence[Value]) -> Made:
         left, right, constant = _pair(values)
@@ -146,7 +146,7 @@ def rescale(
     Raises:
         UsageError: an option that does not exist.
     """
-    scaled = _scaled(scale, shift, rounding, activation, x.element if dtype is None else dtype)
+    scaled = scaling(scale, shift, rounding, activation, x.element if dtype is None else dtype)
 
     def make(values: Sequence[Value]) -> Made:
         given = values[0].type.integer
@@ -170,7 +170,7 @@ def leaky_relu(
     Raises:
         UsageError: an option that does not exist.
     """
-    scaled = _scaled(slope, shift, rounding, None, x.element)
+    scaled = scaling(slope, shift, rounding, None, x.element)
 
     def make(values: Sequence[Value]) -> Made:
         given, straight = values[0].type.integer, Rescale((1.0,), scaled.rounding)
@@ -314,9 +314,9 @@ def _sum(
     dtype: ElementLike | None,
     name: str | None,
 ) -> Applied:
-    scaled = _scaled(1, shift, rounding, activation, _wider(x, y) if dtype is None else dtype)
+    scaled = scaling(1, shift, rounding, activation, _wider(x, y) if dtype is None else dtype)
     for scale in scales:
-        _scaled(scale, 0, rounding, None, scaled.output).rescale((), 1)
+        scaling(scale, 0, rounding, None, scaled.output).rescale((), 1)
 
     def make(values: Sequence[Value]) -> Made:
         left, right, constant = _pair(values)
@@ -356,10 +356,6 @@ def _pair(values: Sequence[Value]) -> tuple[Value, Value, int | None]:
     left, right = values[:2]
     constants = [index for index, value in enumerate((left, right)) if value.is_constant]
     return left, right, constants[0] if constants else None
-
-
-def _scaled(scale: ScaleLike, shift: int, rounding: str, activation: Rectifier | None, output: ElementLike) -> Scaling:
-    return scaling(scale, shift, rounding, activation, output)
 
 
 def _wider(x: Tensor, y: Tensor) -> IntType:

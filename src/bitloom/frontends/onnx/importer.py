@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 
 import bitloom.ops  # noqa: F401 - registers the operators that the graph's text names
 from bitloom.arith import IntType
-from bitloom.errors import BitloomError, ModelFormatError, UnsupportedError
-from bitloom.frontends.model import Model, OnnxSource
+from bitloom.errors import ModelFormatError, UnsupportedError
+from bitloom.frontends.model import Model
 from bitloom.frontends.onnx.builder import GraphBuilder
 from bitloom.frontends.onnx.context import Context
 from bitloom.frontends.onnx.file import OnnxEnd, OnnxFile, OnnxNode, read_onnx_file
 from bitloom.frontends.onnx.integers import DYNAMIC
 from bitloom.frontends.onnx.nodes import HANDLERS, QUANTIZED
+from bitloom.frontends.onnx.reading import finished, located
 from bitloom.frontends.onnx.values import ELEMENTS, Bounds, Computed, Constant, Dequantized, Meaning, Scale, Tensor
 from bitloom.frontends.qonnx.importer import import_qonnx
-from bitloom.ir import FLOAT32, Graph, TensorType, Value
+from bitloom.ir import FLOAT32, TensorType, Value
 from bitloom.ops.dequantize import Dequantize
 from bitloom.ops.quantize_linear import QuantizeLinear
 
@@ -61,14 +60,7 @@ class _Import:
         for node in self.file.nodes:
             self.read(node)
         outputs = tuple(self.output(name) for name in self.file.outputs)
-        builder = self.builder
-        inputs = tuple(end.name for end in self.file.inputs)
-        try:
-            graph = Graph(self.name, inputs, outputs, tuple(builder.values.values()), tuple(builder.nodes))
-        except BitloomError as error:
-            raise ModelFormatError(error.what, where=f"{self.where}: {error.where or ''}") from error
-        views = {key: view for key, view in builder.views.items() if key not in inputs}
-        return Model(graph, self.name, onnx=OnnxSource(content, MappingProxyType(views)))
+        return finished(self.builder, self.file, outputs, content, self.name, self.where)
 
     def check_support(self) -> None:
         """Refuse what no operator could mend."""
@@ -114,15 +106,8 @@ class _Import:
     def read(self, node: OnnxNode) -> None:
         """What a node's result means."""
         self.builder.where = node.where
-        try:
+        with located(node):
             found = HANDLERS[node.kind](Context(node, self.builder, self.meanings, self.file.opset))
-        except BitloomError as error:
-            kind = UnsupportedError if isinstance(error, UnsupportedError) else ModelFormatError
-            what = error.what if error.where in (None, node.where) else f"{error.where}: {error.what}"
-            raise kind(what, where=node.where, remedy=error.remedy) from error
-        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            # A file can hold attributes and operands that no operator foresees.
-            raise ModelFormatError(f"makes no sense: {error}", where=node.where) from error
         for name, meaning in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False):
             if isinstance(meaning, Tensor):
                 self.builder.named(meaning, name)

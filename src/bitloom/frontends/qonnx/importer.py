@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 
 import bitloom.ops  # noqa: F401 - registers the operators that the graph's text names
 from bitloom.arith import IntType
 from bitloom.errors import BitloomError, ModelFormatError, UnsupportedError
-from bitloom.frontends.model import Model, OnnxSource
+from bitloom.frontends.model import Model
 from bitloom.frontends.onnx.builder import GraphBuilder
 from bitloom.frontends.onnx.file import OnnxEnd, OnnxFile, OnnxNode
+from bitloom.frontends.onnx.reading import finished, located
 from bitloom.frontends.onnx.values import Tensor
 from bitloom.frontends.qonnx.context import QonnxContext
 from bitloom.frontends.qonnx.ends import real_output
 from bitloom.frontends.qonnx.nodes import meaning
 from bitloom.frontends.qonnx.values import Known, Meaning, Reals
-from bitloom.ir import FLOAT32, Graph, TensorType, Value
+from bitloom.ir import FLOAT32, TensorType, Value
 from bitloom.ops.dequantize_steps import SOFTMAX
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
@@ -57,14 +56,7 @@ class _Import:
         for node in self.file.nodes:
             self.read(node)
         outputs = tuple(self.output(name) for name in self.file.outputs)
-        inputs = tuple(end.name for end in self.file.inputs)
-        builder = self.builder
-        try:
-            graph = Graph(self.name, inputs, outputs, tuple(builder.values.values()), tuple(builder.nodes))
-        except BitloomError as error:
-            raise ModelFormatError(error.what, where=f"{self.where}: {error.where or ''}") from error
-        views = {key: view for key, view in builder.views.items() if key not in inputs}
-        return Model(graph, self.name, onnx=OnnxSource(content, MappingProxyType(views), "onnx-reference"))
+        return finished(self.builder, self.file, outputs, content, self.name, self.where, judge="onnx-reference")
 
     def input(self, end: OnnxEnd) -> Meaning:
         """An input: integers as they are, reals that the first quantizer makes integers."""
@@ -83,15 +75,8 @@ class _Import:
         """What a node's result means."""
         self.builder.where = node.where
         context = QonnxContext(node, self.builder, self.meanings, self.file.opset, frozenset(self.file.outputs))
-        try:
+        with located(node):
             found = meaning(context)
-        except BitloomError as error:
-            kind = UnsupportedError if isinstance(error, UnsupportedError) else ModelFormatError
-            what = error.what if error.where in (None, node.where) else f"{error.where}: {error.what}"
-            raise kind(what, where=node.where, remedy=error.remedy) from error
-        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            # A file can hold attributes and operands that no operator foresees.
-            raise ModelFormatError(f"makes no sense: {error}", where=node.where) from error
         # Of TopK only the indices are made.
         name = node.outputs[-1] if node.kind == "TopK" else node.outputs[0]
         if isinstance(found, Tensor):
