@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bitloom.errors import ExportError, UsageError
+from bitloom.export.atomic import check_replaceable, replace_file, unwritable
 
 STANDARD_OUTPUT = "-"
 
@@ -30,12 +31,9 @@ def check_file(path: str | None) -> None:
         if _is_special(target):
             with target.open("ab"):
                 return
-        if target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(None, "the file is write-protected")
-        with tempfile.TemporaryFile(dir=target.resolve().parent):
-            return
+        check_replaceable(target)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def check_other(output: str, source: str) -> None:
@@ -62,7 +60,7 @@ def check_folder(path: str) -> None:
     try:
         os.rmdir(tempfile.mkdtemp(dir=nearest))  # noqa: PTH106 - what mkdtemp gives
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def write_text(path: str, text: str) -> None:
@@ -79,9 +77,9 @@ def write_text(path: str, text: str) -> None:
         if _is_special(target):
             target.write_text(text, encoding="utf-8")
         else:
-            _replace(target.resolve(), text)
+            replace_file(target.resolve(), text.encode("utf-8"))
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def write_json(path: str, content: Any) -> None:
@@ -103,23 +101,3 @@ def _finite(content: Any) -> Any:
 def _is_special(path: Path) -> bool:
     """Whether it is a device or a pipe, which no file may take the place of."""
     return path.exists() and not path.is_file()
-
-
-def _replace(target: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # temporary files are private, this one no longer is
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _unwritable(path: str, error: OSError) -> ExportError:
-    reason = error.strerror or str(error)
-    return ExportError(f"cannot be written: {reason}", where=path, remedy="choose another place")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from bitloom.errors import ExportError
+from bitloom.export.atomic import check_replaceable, replace_file, unwritable
 from bitloom.ir import Graph, print_graph
 
 
@@ -50,12 +49,9 @@ def check_destination(path: str | Path) -> None:
     if target.is_dir():
         raise ExportError("is a folder, not a file to write", where=str(path), remedy="name a file in it")
     try:
-        if target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(None, "the file is write-protected")
-        with tempfile.TemporaryFile(dir=target.resolve().parent):
-            return
+        check_replaceable(target)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def save(graph: Graph, path: str | Path) -> None:
@@ -73,22 +69,6 @@ def save(graph: Graph, path: str | Path) -> None:
     content = FORMATS[Path(path).suffix](graph)
     target = Path(path).resolve()
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # temporary files are private, this one no longer is
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(target, content)
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: str | Path, error: OSError) -> ExportError:
-    reason = error.strerror or str(error)
-    return ExportError(f"cannot be written: {reason}", where=str(path), remedy="choose another place")
+        raise unwritable(path, error) from error
