@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from bitloom.errors import GraphError, UnsupportedError
 from bitloom.ir.types import ElementType
+from bitloom.ir.value import Value
 
 if TYPE_CHECKING:
-    from bitloom.ir.graph import Graph, Value
+    from bitloom.ir.graph import Graph
 
 Array = npt.NDArray[Any]
 

@@ -32,11 +32,12 @@ import numpy.typing as npt
 
 from bitloom.arith import IntType
 from bitloom.ir.attributes import MAXIMUM_DEPTH, element_named, parse_operator
-from bitloom.ir.graph import Graph, Node, Value
+from bitloom.ir.graph import Graph, Node
 from bitloom.ir.operator import operators
 from bitloom.ir.text import constant_digest
 from bitloom.ir.tokens import NUMBERS, Kind, Token, TokenReader
 from bitloom.ir.types import ElementType, Quantization, TensorType
+from bitloom.ir.value import Value
 
 Constants = Mapping[str, npt.NDArray[Any]]
 _Item = TypeVar("_Item")

@@ -28,10 +28,11 @@ import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType, Rescale
 from bitloom.errors import GraphError, UsageError
-from bitloom.ir.graph import Graph, Node, Value
+from bitloom.ir.graph import Graph, Node
 from bitloom.ir.operator import Operator
 from bitloom.ir.tokens import INTEGER_BITS, name, quote
 from bitloom.ir.types import FloatType, Quantization, TensorType
+from bitloom.ir.value import Value
 
 INLINE_ELEMENTS = 16
 """Constants of up to this many elements are printed as a list of numbers."""
