@@ -306,6 +306,19 @@ def test_arithmetic_signs_are_operators():
     assert (x * y).evaluate(given).tolist() == [7, -8, -6]
 
 
+def test_signs_make_the_operators_that_functions_make():
+    x, y = define.placeholder((2, 3), "int4", "x"), define.placeholder((2, 3), "uint7", "y")
+    held = filled((3,), "int3", "held")
+    for signed, called in (
+        (x + y, define.add(x, y)),
+        (y - held, define.sub(y, held)),
+        (held * x, define.mul(held, x)),
+        (x.reshape(-1, 2), define.reshape(x, (-1, 2))),
+        (x[:, 1:], define.slice(x, (0, 1), (2, 3))),
+    ):
+        assert define.graph(signed) == define.graph(called)
+
+
 def test_a_graph_keeps_the_values_of_its_time():
     x = define.placeholder((1, 2), "int8", "x")
     w = define.variable((1, 2), "int8", "w", value=[[1, 1]])

@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from bitloom.arith import IntType, Rescale
 from bitloom.errors import UnsupportedError, UsageError
+from bitloom.frontends.define.checks import ElementLike, element
+from bitloom.frontends.define.operators import Made, product, summed, wider
 from bitloom.frontends.define.rescaling import ROUNDINGS, Rectifier, ScaleLike, scaling
-from bitloom.frontends.define.tensor import Applied, ElementLike, Made, Tensor, apply, element
+from bitloom.frontends.define.tensor import Applied, Tensor, apply
 from bitloom.ir import Value
 from bitloom.ops.add import Add
 from bitloom.ops.leaky_relu import LeakyRelu
 from bitloom.ops.lookup import Lookup
-from bitloom.ops.mul import Mul
 from bitloom.ops.relu import Relu
 from bitloom.ops.rounded_softmax import RoundedSoftmax
-from bitloom.ops.shared.sums import SumOperator, left_shift
+from bitloom.ops.shared.sums import SumOperator
 from bitloom.ops.sub import Sub
 
 Float64Array = npt.NDArray[np.float64]
@@ -102,22 +103,10 @@ def mul(
         GraphError: shapes that do not broadcast.
         UsageError: an option that does not exist.
     """
-    scaled = scaling(scale, shift, rounding, activation, _wider(x, y) if dtype is None else dtype)
+    scaled = scaling(scale, shift, rounding, activation, wider(x.element, y.element) if dtype is None else dtype)
 
     def make(values: Sequence[Value]) -> Made:
-        left, right, constant = _pair(values)
-        operator = Mul(
-            left=left.type.integer,
-            right=right.type.integer,
-            output=scaled.output,
-            constant=constant,
-            left_zero_point=0,
-            right_zero_point=0,
-            output_zero_point=0,
-            rescale=scaled.rescale(values[2:], 1),
-            activation=scaled.clamp,
-        )
-        return operator, (left, right)
+        return product(values, scaled.output, rescale=scaled.rescale(values[2:], 1), clamp=scaled.clamp)
 
     return apply("mul", [x, y, *scaled.tensors], make, name)
 
@@ -314,53 +303,15 @@ def _sum(
     dtype: ElementLike | None,
     name: str | None,
 ) -> Applied:
-    scaled = scaling(1, shift, rounding, activation, _wider(x, y) if dtype is None else dtype)
+    scaled = scaling(1, shift, rounding, activation, wider(x.element, y.element) if dtype is None else dtype)
     for scale in scales:
         scaling(scale, 0, rounding, None, scaled.output).rescale((), 1)
 
     def make(values: Sequence[Value]) -> Made:
-        left, right, constant = _pair(values)
-        # Both operands are lifted and brought to the scale of the sum, here by integers: nothing is rounded.
-        lifted = left_shift(max(left.type.integer.bits, right.type.integer.bits))
-        made = operator(
-            left=left.type.integer,
-            right=right.type.integer,
-            output=scaled.output,
-            constant=constant,
-            left_zero_point=0,
-            right_zero_point=0,
-            output_zero_point=0,
-            left_rescale=Rescale((scales[0] * 2.0**-lifted,), scaled.rounding),
-            right_rescale=Rescale((scales[1] * 2.0**-lifted,), scaled.rounding),
-            rescale=scaled.rescale((), 1),
-            activation=scaled.clamp,
-        )
-        _check_sum(made, scales, lifted)
-        return made, (left, right)
+        rescale = scaled.rescale((), 1)
+        return summed(operator, values, scaled.output, scales=scales, rescale=rescale, clamp=scaled.clamp)
 
     return apply(kind, [x, y], make, name)
-
-
-def _check_sum(operator: SumOperator, scales: tuple[int, int], lifted: int) -> None:
-    """Refuse operands whose sum leaves the integers that it is computed in."""
-    ends = [max(-each.minimum, each.maximum) for each in operator.types]
-    products = [end * scale for end, scale in zip(ends, scales, strict=True)]
-    if sum(products) >= int(operator.rescale.largest[0]) or max(products) << lifted >= 2**62:
-        raise UnsupportedError(
-            f"a sum of {operator.left} and {operator.right} leaves 62 bits", remedy="rescale the operands first"
-        )
-
-
-def _pair(values: Sequence[Value]) -> tuple[Value, Value, int | None]:
-    """Both operands, and which is constant."""
-    left, right = values[:2]
-    constants = [index for index, value in enumerate((left, right)) if value.is_constant]
-    return left, right, constants[0] if constants else None
-
-
-def _wider(x: Tensor, y: Tensor) -> IntType:
-    """The type that holds both operands' values."""
-    return IntType.holding(min(x.element.minimum, y.element.minimum), max(x.element.maximum, y.element.maximum))
 
 
 __all__ = [

@@ -10,8 +10,10 @@ import numpy as np
 from bitloom.arith import IntType
 from bitloom.circuits.convolution_geometry import Geometry, Pair
 from bitloom.errors import GraphError, UsageError
+from bitloom.frontends.define.checks import ElementLike, element
+from bitloom.frontends.define.operators import Made
 from bitloom.frontends.define.rescaling import Rectifier, ScaleLike, Scaling, check_accumulator, scaling
-from bitloom.frontends.define.tensor import Applied, ElementLike, Made, Tensor, Variable, apply, element
+from bitloom.frontends.define.tensor import Applied, Tensor, Variable, apply
 from bitloom.ir import TensorType, Value
 from bitloom.ops.conv_2d import Conv2d
 from bitloom.ops.depthwise_conv_2d import DepthwiseConv2d

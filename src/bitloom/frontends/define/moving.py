@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import builtins
-import math
 from collections.abc import Sequence
-from typing import Any
 
 from bitloom.arith import Interval, IntType
 from bitloom.circuits.pool_windows import Padding
 from bitloom.errors import GraphError, UsageError
+from bitloom.frontends.define.checks import ElementLike, element
 from bitloom.frontends.define.layers import PaddingLike, PairLike, padded, pair
-from bitloom.frontends.define.tensor import Applied, ElementLike, Made, Tensor, apply, element
+from bitloom.frontends.define.operators import Made, from_start, reshaped, sliced
+from bitloom.frontends.define.tensor import Applied, Tensor, apply
 from bitloom.ir import Value
 from bitloom.ops.arg_max import ArgMax
 from bitloom.ops.average_pool_2d import AveragePool2d
@@ -21,7 +21,6 @@ from bitloom.ops.pad import Pad
 from bitloom.ops.reshape import Reshape
 from bitloom.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from bitloom.ops.shared.pooling import PoolOperator
-from bitloom.ops.strided_slice import StridedSlice
 from bitloom.ops.transpose import Transpose
 
 
@@ -115,7 +114,7 @@ def concat(tensors: Sequence[Tensor], axis: int, *, name: str | None = None) -> 
     """
 
     def make(values: Sequence[Value]) -> Made:
-        return Concatenation(_axis(axis, len(values[0].type.shape))), tuple(values)
+        return Concatenation(from_start(axis, len(values[0].type.shape))), tuple(values)
 
     return apply("concat", list(tensors), make, name)
 
@@ -127,14 +126,7 @@ def reshape(x: Tensor, shape: Sequence[int], *, name: str | None = None) -> Appl
         GraphError: as many elements do not fit.
     """
     wanted = [int(length) for length in shape]
-    if wanted.count(-1) == 1:
-        rest = math.prod(length for length in wanted if length != -1)
-        wanted[wanted.index(-1)] = math.prod(x.shape) // rest if rest else 0
-
-    def make(values: Sequence[Value]) -> Made:
-        return Reshape(tuple(wanted)), (values[0],)
-
-    return apply("reshape", [x], make, name)
+    return apply("reshape", [x], lambda values: reshaped(values, wanted), name)
 
 
 def transpose(x: Tensor, axes: Sequence[int], *, name: str | None = None) -> Applied:
@@ -151,7 +143,7 @@ def transpose(x: Tensor, axes: Sequence[int], *, name: str | None = None) -> App
 
     def make(values: Sequence[Value]) -> Made:
         shape = values[0].type.shape
-        operator = Transpose(tuple(_axis(axis, len(shape)) for axis in axes))
+        operator = Transpose(tuple(from_start(axis, len(shape)) for axis in axes))
         made = operator.moved_shape(shape)
         return operator if operator.movement(shape).reorders else Reshape(made), (values[0],)
 
@@ -201,48 +193,8 @@ def slice(
     steps = [1] * len(begin) if strides is None else list(strides)
     if not len(begin) == len(end) == len(steps) == len(x.shape):
         raise GraphError(f"slice of {x} along {len(begin)} axes, to {len(end)} ends, by {len(steps)} strides")
-    return _sliced(
-        "slice", x, [range(*_slice(*each)) for each in zip(begin, end, steps, x.shape, strict=True)], (), name
-    )
-
-
-def indexed(x: Tensor, index: Any) -> Applied:
-    """NumPy's basic indexing: slices, integers (which take their axis away), and an ellipsis."""
-    entries = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in entries:
-        place = entries.index(Ellipsis)
-        whole = [builtins.slice(None)] * (len(x.shape) - len(entries) + 1)
-        entries[place : place + 1] = whole
-    entries += [builtins.slice(None)] * (len(x.shape) - len(entries))
-    if len(entries) > len(x.shape):
-        raise GraphError(f"{len(entries)} indices of {x}")
-    chosen, gone = [], []
-    for axis, (entry, length) in enumerate(zip(entries, x.shape, strict=True)):
-        if isinstance(entry, builtins.slice):
-            chosen.append(range(*entry.indices(length)))
-        elif isinstance(entry, int):
-            chosen.append(range(_axis(entry, length), _axis(entry, length) + 1))
-            gone.append(axis)
-        else:
-            raise GraphError(f"the index {entry!r} of {x}", remedy="use slices and integers")
-    return _sliced("slice", x, chosen, tuple(gone), None)
-
-
-def _sliced(kind: str, x: Tensor, chosen: Sequence[range], gone: Sequence[int], name: str | None) -> Applied:
-    def make(values: Sequence[Value]) -> Made:
-        if not all(chosen):
-            raise GraphError("a slice of nothing")
-        shape = tuple(len(each) for axis, each in enumerate(chosen) if axis not in gone)
-        operator = StridedSlice(
-            tuple(each[0] for each in chosen),
-            tuple(len(each) for each in chosen),
-            tuple(each.step for each in chosen),
-            shape,
-        )
-        movement = operator.movement(values[0].type.shape)
-        return operator if movement.reorders or movement.drops else Reshape(shape), (values[0],)
-
-    return apply(kind, [x], make, name)
+    chosen = [range(*_slice(*each)) for each in zip(begin, end, steps, x.shape, strict=True)]
+    return apply("slice", [x], lambda values: sliced(values, chosen), name)
 
 
 def upsample(x: Tensor, factor: PairLike, *, name: str | None = None) -> Applied:
@@ -277,20 +229,9 @@ def argmax(x: Tensor, axis: int = -1, *, dtype: ElementLike = "int32", name: str
     output: IntType = element(dtype)
 
     def make(values: Sequence[Value]) -> Made:
-        return ArgMax(_axis(axis, len(values[0].type.shape)), output), (values[0],)
+        return ArgMax(from_start(axis, len(values[0].type.shape)), output), (values[0],)
 
     return apply("argmax", [x], make, name)
-
-
-def _axis(axis: int, rank: int) -> int:
-    """Counted from the start.
-
-    Raises:
-        GraphError: there is none.
-    """
-    if not -rank <= axis < rank:
-        raise GraphError(f"there is no axis or index {axis} of {rank}")
-    return axis % rank
 
 
 def _slice(begin: int, end: int, stride: int, length: int) -> tuple[int, int, int]:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding
 from bitloom.errors import GraphError, InputError, UsageError
-from bitloom.frontends.define.tensor import Applied, Array, ElementLike, Tensor, Variable, apply, element
+from bitloom.frontends.define.checks import Array, ElementLike, element
+from bitloom.frontends.define.tensor import Applied, Tensor, Variable, apply
 from bitloom.ir import Value
 from bitloom.ops.relu import Relu
 

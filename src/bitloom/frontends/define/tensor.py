@@ -7,9 +7,7 @@ made, with the variables' values, from which its ranges are proved.
 
 from __future__ import annotations
 
-import operator
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from bitloom.arith import IntType
-from bitloom.errors import BitloomError, GraphError, InputError
-from bitloom.ir import Operator, TensorType, Value
-
-Array = npt.NDArray[Any]
-ElementLike = IntType | str
-"""An integer type, or its name: ``int8``, ``uint4``, from 1 to 64 bits."""
-
-Made = tuple[Operator, tuple[Value, ...]]
-Make = Callable[[Sequence[Value]], Made]
-"""Makes an operator of operands' values (constants hold their data), and says which it reads."""
+from bitloom.errors import BitloomError, GraphError, InputError, UsageError
+from bitloom.frontends.define.builder import GraphBuilder
+from bitloom.frontends.define.checks import Array, ElementLike, caller, checked, element, fixed_shape, inferences
+from bitloom.frontends.define.operators import (
+    Made,
+    Make,
+    chosen_by,
+    product,
+    reshaped,
+    sliced,
+    summed,
+    wider,
+)
+from bitloom.ir import Graph, TensorType, Value
+from bitloom.ops.add import Add
+from bitloom.ops.sub import Sub
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,35 +73,38 @@ class Tensor:
             InputError: inputs that do not fit, or a variable without a value.
             BitloomError: a graph that cannot be computed exactly.
         """
-        from bitloom.frontends.define.graph import evaluate
-
-        return evaluate(self, inputs)
+        graph, placeholders = graph_of([self], "evaluated")
+        names: dict[Tensor | str, str] = {name: name for name in placeholders}
+        names.update({tensor: name for name, tensor in placeholders.items()})
+        unknown = [str(key) for key in inputs if key not in names]
+        if unknown:
+            raise InputError(f"nothing computed here reads {unknown[0]}", remedy=f"give {', '.join(placeholders)}")
+        types = {name: tensor.tensor_type for name, tensor in placeholders.items()}
+        arrays, batched = inferences(types, {names[key]: value for key, value in inputs.items()})
+        tensors = graph.evaluate(arrays)
+        (name,) = graph.outputs
+        return tensors[name] if batched else tensors[name][0]
 
     def reshape(self, *shape: int) -> Tensor:
         """See `bitloom.define.reshape`."""
-        from bitloom.frontends.define.moving import reshape
-
-        return reshape(self, shape)
+        wanted = [int(length) for length in shape]
+        return apply("reshape", [self], lambda values: reshaped(values, wanted), None)
 
     def __add__(self, other: Tensor) -> Tensor:
-        from bitloom.frontends.define.elementwise import add
-
-        return add(self, other)
+        output = wider(self.element, other.element)
+        return apply("add", [self, other], lambda values: summed(Add, values, output), None)
 
     def __sub__(self, other: Tensor) -> Tensor:
-        from bitloom.frontends.define.elementwise import sub
-
-        return sub(self, other)
+        output = wider(self.element, other.element)
+        return apply("sub", [self, other], lambda values: summed(Sub, values, output), None)
 
     def __mul__(self, other: Tensor) -> Tensor:
-        from bitloom.frontends.define.elementwise import mul
-
-        return mul(self, other)
+        output = wider(self.element, other.element)
+        return apply("mul", [self, other], lambda values: product(values, output), None)
 
     def __getitem__(self, index: Any) -> Tensor:
-        from bitloom.frontends.define.moving import indexed
-
-        return indexed(self, index)
+        chosen, gone = chosen_by(index, self.shape, self)
+        return apply("slice", [self], lambda values: sliced(values, chosen, gone), None)
 
     def __str__(self) -> str:
         return f"{self.name or 'a tensor'} {self.tensor_type}"
@@ -162,6 +169,19 @@ class Applied(Tensor):
         """What it is made of."""
         return self.read
 
+    def made(self, values: Sequence[Value]) -> tuple[Made, TensorType]:
+        """The operator for operands' values, and the type of what it makes.
+
+        Raises:
+            BitloomError: the operator refuses them.
+        """
+        try:
+            operator, read = self.make(values)
+            ((shape, element),) = operator.infer(read)
+        except BitloomError as error:
+            raise type(error)(error.what, where=error.where or self.where, remedy=error.remedy) from error
+        return (operator, read), TensorType(shape, element)
+
     @property
     def where(self) -> str:
         """For messages."""
@@ -180,7 +200,7 @@ def placeholder(shape: Sequence[int], dtype: ElementLike, name: str | None = Non
         GraphError: a dimension that is not positive.
         ArithmeticDomainError: no integer type of that name or width.
     """
-    return Placeholder(_shape(shape), element(dtype), name)
+    return Placeholder(fixed_shape(shape), element(dtype), name)
 
 
 def variable(
@@ -199,13 +219,8 @@ def variable(
         ArithmeticDomainError: no integer type of that name or width.
         InputError: a value that does not fit.
     """
-    made = Variable(_shape(shape), element(dtype), name)
+    made = Variable(fixed_shape(shape), element(dtype), name)
     return made if value is None else made.set_value(value)
-
-
-def element(dtype: ElementLike) -> IntType:
-    """The integer type of that name."""
-    return dtype if isinstance(dtype, IntType) else IntType.parse(str(dtype))
 
 
 def apply(kind: str, operands: Sequence[Tensor], make: Make, name: str | None) -> Applied:
@@ -214,7 +229,7 @@ def apply(kind: str, operands: Sequence[Tensor], make: Make, name: str | None) -
     Raises:
         BitloomError: the operands do not fit the operator.
     """
-    place = _caller()
+    place = caller()
     for operand in operands:
         if not isinstance(operand, Tensor):
             raise GraphError(
@@ -241,58 +256,43 @@ def template(tensor: Tensor, name: str) -> Value:
     return Value(name, tensor.tensor_type, data)
 
 
-def checked(value: npt.ArrayLike, wanted: TensorType, where: str, shape: Sequence[int] | None = None) -> Array:
-    """Integers of a type, copied.
-
-    Args:
-        value: the integers.
-        wanted: their type.
-        where: for messages.
-        shape: they must have; the type's if None.
+def graph_of(outputs: Sequence[Tensor], name: str) -> tuple[Graph, dict[str, Placeholder]]:
+    """The graph of everything that outputs are made of, and its inputs' placeholders by name.
 
     Raises:
-        InputError: another shape, floats, or integers out of range.
+        UsageError: an output that no operator makes.
+        BitloomError: see `bitloom.define.graph`.
     """
-    try:
-        array = np.array(value)
-    except (TypeError, ValueError) as error:  # nested lists of uneven lengths
-        raise InputError(f"is no array: {error}", where=where) from error
-    expected = tuple(wanted.shape if shape is None else shape)
-    if array.shape != expected:
-        raise InputError(f"has shape {list(array.shape)}", where=where, remedy=f"give shape {list(expected)}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError("holds NaN or infinity", where=where, remedy=f"give integers of {wanted.element}")
-    if array.dtype.kind not in "iub":
-        raise InputError(
-            f"holds {array.dtype} numbers and is {wanted.element}; they are not rounded silently",
-            where=where,
-            remedy="round them first (numpy.rint and astype)",
-        )
-    low, high = int(array.min()), int(array.max())
-    if not wanted.integer.contains(low, high):
-        raise InputError(
-            f"holds {low} to {high}, and {wanted.element} holds {wanted.integer.minimum} to {wanted.integer.maximum}",
-            where=where,
-            remedy="clip them, or take a wider type",
-        )
-    return array.astype(wanted.element.dtype)
+    order = _ordered(outputs)
+    builder = GraphBuilder([tensor.name for tensor in order if tensor.name is not None])
+    for tensor in outputs:
+        if not isinstance(tensor, Applied):
+            raise UsageError(f"an output is what an operator makes, not {tensor}")
+    values: dict[Tensor, Value] = {}
+    placeholders: dict[str, Placeholder] = {}
+    for tensor in order:
+        match tensor:
+            case Applied(name=given, kind=kind, place=place):
+                (operator, read), result = tensor.made([values[operand] for operand in tensor.read])
+                values[tensor] = builder.node(operator, read, result, name=given, kind=kind, source=place)
+            case Variable():
+                values[tensor] = Value(builder.name(tensor.name, "variable"), tensor.tensor_type, tensor.value)
+            case Placeholder():
+                values[tensor] = builder.input(builder.name(tensor.name, "input"), tensor.tensor_type)
+                placeholders[values[tensor].name] = tensor
+    return builder.graph(name, [values[tensor] for tensor in outputs]), placeholders
 
 
-def _shape(shape: Sequence[int]) -> tuple[int, ...]:
-    try:
-        wanted = tuple(operator.index(length) for length in shape)
-    except TypeError as error:  # None and names: axes of any length
-        given = list(shape) if isinstance(shape, Iterable) else shape
-        raise GraphError(f"the shape {given} is not of whole numbers", remedy="fix every axis") from error
-    if any(length < 1 for length in wanted):
-        raise GraphError(f"shape {list(wanted)} has a dimension that is not positive")
-    return wanted
-
-
-def _caller() -> str:
-    """File and line outside this package that called one of its functions."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(__package__):
-        frame = frame.f_back
-    file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
-    return f"{file}:{frame.f_lineno}"
+def _ordered(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """All tensors that outputs are made of, each once and after its operands."""
+    order: dict[Tensor, None] = {}
+    waiting = list(reversed(outputs))
+    while waiting:
+        tensor = waiting[-1]
+        missing = [operand for operand in tensor.operands if operand not in order]
+        if missing and tensor not in order:
+            waiting.extend(reversed(missing))
+            continue
+        order[tensor] = None
+        waiting.pop()
+    return list(order)
