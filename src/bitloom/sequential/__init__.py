@@ -1,6 +1,7 @@
 """Networks stated as a list of layers, with weights from PyTorch or trained here."""
 
 from bitloom.sequential.integers import Integers
+from bitloom.sequential.layer_stack import Parameters
 from bitloom.sequential.layers import (
     ArgMax,
     AvgPool2d,
@@ -14,7 +15,7 @@ from bitloom.sequential.layers import (
     SoftMax,
     TruncateLSB,
 )
-from bitloom.sequential.network import Parameters, Sequential
+from bitloom.sequential.network import Sequential
 
 __all__ = [
     "ArgMax",

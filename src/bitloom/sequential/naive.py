@@ -30,6 +30,7 @@ from bitloom.ops.lookup import Lookup
 from bitloom.ops.reshape import Reshape
 from bitloom.ops.shared.convolution import ConvolutionTerms
 from bitloom.sequential.integers import Integers, Scaled
+from bitloom.sequential.layer_stack import LayerStack, Parameters
 from bitloom.sequential.layers import (
     ArgMax,
     Conv2d,
@@ -44,7 +45,6 @@ from bitloom.sequential.layers import (
     Weighted,
     pair,
 )
-from bitloom.sequential.network import Parameters, Sequential
 
 _INDEX = IntType(32)
 _SUM = IntType(32)
@@ -71,7 +71,7 @@ class _Step:
 
 
 def naive_graph(
-    network: Sequential, extremes: tuple[float, float], inputs: Integers, *, aligned_biases: bool = False
+    network: LayerStack, extremes: tuple[float, float], inputs: Integers, *, aligned_biases: bool = False
 ) -> Graph:
     """The network in explicit integers.
 
@@ -96,7 +96,7 @@ def naive_graph(
     return builder.graph()
 
 
-def _steps(network: Sequential) -> list[_Step]:
+def _steps(network: LayerStack) -> list[_Step]:
     """Layers, with truncations and rectifiers taken into the one whose circuit does them."""
     layers = list(enumerate(network.layers))
     moved = True
@@ -124,7 +124,7 @@ def _steps(network: Sequential) -> list[_Step]:
 class _Builder:
     """A graph as it grows, and the meaning of its last value's integers."""
 
-    def __init__(self, network: Sequential, *, aligned_biases: bool) -> None:
+    def __init__(self, network: LayerStack, *, aligned_biases: bool) -> None:
         self.network, self.aligned_biases = network, aligned_biases
         self.values: list[Value] = []
         self.nodes: list[Node] = []

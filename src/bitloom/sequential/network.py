@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bitloom.arith import IntType
 from bitloom.data import Dataset
-from bitloom.errors import BitloomError, GraphError, UsageError
-from bitloom.ir import FloatGraph, Graph
+from bitloom.errors import UsageError
+from bitloom.ir import FloatGraph, Graph, Node, TensorType, Value
+from bitloom.ops.arg_max import ArgMax as ArgMaxOperator
 from bitloom.sequential.integers import Integers
-from bitloom.sequential.layers import ArgMax, Conv2d, Flatten, Layer, Linear, ReLU, Shape, TruncateLSB, Weighted
+from bitloom.sequential.layer_stack import Floats, LayerStack, Parameters
+from bitloom.sequential.layers import ArgMax, Conv2d, Flatten, Linear, ReLU, TruncateLSB, Weighted
+from bitloom.sequential.naive import naive_graph
+from bitloom.sequential.real import float_graph
 
 if TYPE_CHECKING:
     from bitloom.quantize import QuantizeOptions
     from bitloom.train.recipe import Recipe
     from bitloom.train.torch_quantized import FakeQuantized
 
-Floats = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True, eq=False)
-class Parameters:
-    """Of one layer.
-
-    Attributes:
-        weights: (outputs, inputs), or (outputs, rows, columns, inputs) of a convolution.
-        bias: (outputs,); zeros where the layer has none.
-    """
-
-    weights: Floats
-    bias: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Sequential:
-    """Layers, one behind the other.
+@dataclass(frozen=True, eq=False, init=False)
+class Sequential(LayerStack):
+    """Layers, one behind the other: a `LayerStack` with ways to weights and to integers.
 
     Attributes:
         layers: in order.
@@ -57,76 +46,6 @@ class Sequential:
     >>> network.shapes
     ((4,), (30,), (30,), (30,), (3,), ())
     """
-
-    layers: tuple[Layer, ...]
-    input_shape: Shape
-    name: str
-    parameters: tuple[Parameters | None, ...]
-
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        input_shape: Shape | None = None,
-        name: str = "sequential",
-        parameters: Sequence[Parameters | None] = (),
-    ) -> None:
-        if not layers:
-            raise UsageError("a network without layers", remedy="give at least one")
-        for index, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise UsageError(f"layer {index} is {type(layer).__name__}, no layer", remedy="see bitloom.sequential")
-        if input_shape is None:
-            first = layers[0]
-            if not isinstance(first, Linear):
-                raise UsageError(
-                    f"layer 0 ({type(first).__name__}) does not say what shape it takes",
-                    remedy="give input_shape=(rows, columns, channels)",
-                )
-            input_shape = (first.inputs,)
-        object.__setattr__(self, "layers", tuple(layers))
-        object.__setattr__(self, "input_shape", tuple(input_shape))
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "parameters", tuple(parameters))
-        _ = self.shapes
-
-    @cached_property
-    def shapes(self) -> tuple[Shape, ...]:
-        """Of the input, then of every layer's result."""
-        if not self.input_shape or min(self.input_shape) < 1:
-            raise GraphError(f"an input of shape {list(self.input_shape)}", where=f"network '{self.name}'")
-        shapes = [self.input_shape]
-        for index, layer in enumerate(self.layers):
-            if isinstance(layer, ArgMax) and index < len(self.layers) - 1:
-                raise GraphError("has layers behind it", where=self.place(index), remedy="make it the last layer")
-            try:
-                shapes.append(layer.made(shapes[-1]))
-            except BitloomError as error:
-                raise GraphError(error.what, where=self.place(index), remedy=error.remedy) from error
-        return tuple(shapes)
-
-    def place(self, index: int) -> str:
-        """A layer, for messages."""
-        return f"network '{self.name}', layer {index} ({type(self.layers[index]).__name__})"
-
-    @property
-    def weighted(self) -> tuple[tuple[int, Weighted], ...]:
-        """Layers with weights, and their indices."""
-        return tuple((index, layer) for index, layer in enumerate(self.layers) if isinstance(layer, Weighted))
-
-    def parameters_of(self, index: int) -> Parameters:
-        """The weights of a layer.
-
-        Raises:
-            UsageError: there are none yet.
-        """
-        found = self.parameters[index] if self.parameters else None
-        if found is None:
-            raise UsageError(
-                "has no weights yet",
-                where=self.place(index),
-                remedy="call load_state_dict or train, which return a network with weights",
-            )
-        return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Sequential:
         """The same network with the weights of a trained one.
@@ -243,14 +162,10 @@ class Sequential:
             aligned_biases: whether biases are in the steps of the products they are added to, the least that has to be
                 put right.
         """
-        from bitloom.sequential.naive import naive_graph
-
         return naive_graph(self, (low, high), inputs or Integers(), aligned_biases=aligned_biases)
 
     def float_graph(self) -> FloatGraph:
         """The network in real numbers, as the quantizer takes it; see `bitloom.sequential.real.float_graph`."""
-        from bitloom.sequential.real import float_graph
-
         return float_graph(self)
 
     def quantize(self, calibration: npt.NDArray[Any], options: QuantizeOptions | None = None) -> Graph:
@@ -301,16 +216,8 @@ class Sequential:
         widths = NetworkWidths(activations=activations, inputs=inputs, outputs=outputs, layers=layers)
         return FakeQuantized(self.float_graph(), calibration, widths)
 
-    def tensor(self, index: int) -> str:
-        """The name of what a layer makes, in every graph of the network."""
-        return f"{type(self.layers[index]).__name__.lower()}_{index}"
-
     def _answered(self, graph: Graph) -> Graph:
         """With the index of the largest score behind the scores, where the network ends so."""
-        from bitloom.arith import IntType
-        from bitloom.ir import Node, TensorType, Value
-        from bitloom.ops.arg_max import ArgMax as ArgMaxOperator
-
         index = len(self.layers) - 1
         if not isinstance(self.layers[index], ArgMax):
             return graph

@@ -9,6 +9,7 @@ import numpy as np
 from bitloom.circuits.convolution_geometry import Geometry
 from bitloom.errors import UnsupportedError
 from bitloom.ir import FloatGraph, FloatNode, FloatTensor
+from bitloom.sequential.layer_stack import LayerStack
 from bitloom.sequential.layers import (
     ArgMax,
     Conv2d,
@@ -22,10 +23,9 @@ from bitloom.sequential.layers import (
     Weighted,
     pair,
 )
-from bitloom.sequential.network import Sequential
 
 
-def float_graph(network: Sequential) -> FloatGraph:
+def float_graph(network: LayerStack) -> FloatGraph:
     """The network in real numbers, images with channels last and a batch of one.
 
     Rectifiers behind layers with weights are fused into them. `TruncateLSB` is left out, because real numbers have no
@@ -44,7 +44,7 @@ def float_graph(network: Sequential) -> FloatGraph:
 
 
 class _Builder:
-    def __init__(self, network: Sequential) -> None:
+    def __init__(self, network: LayerStack) -> None:
         self.network = network
         self.tensors = [FloatTensor("input", (1, *network.input_shape))]
         self.nodes: list[FloatNode] = []
