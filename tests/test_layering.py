@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ USERS_OF_ASIDE = frozenset({"run", "quantize", "sequential", "report", "cli"})
 # The facade and the entry point, which may import everything.
 TOP = frozenset({"__init__", "__main__"})
 
+# Imports against the order of modules: importer, imported, and why. They are for type checkers only.
+AGAINST_THE_ORDER: dict[tuple[str, str], str] = {
+    ("ir.operator", "ir.graph"): "an operator's examples are graphs, and a graph's nodes hold operators",
+}
+
 # Libraries that only some packages or modules may import directly: a prefix of the module's name below bitloom.
 LIBRARY_USERS: dict[str, tuple[str, ...]] = {
     "pyrtl": ("hw", "circuits", "ops", "design", "run", "export", "cli"),
@@ -77,6 +83,7 @@ class Import:
     importer: str  # below bitloom: "hw.dense"
     imported: str  # absolute: "bitloom.arith.types", "numpy"
     place: str
+    types_only: bool  # under TYPE_CHECKING
 
 
 def module_name(path: Path) -> str:
@@ -89,21 +96,33 @@ def modules() -> list[Path]:
     return sorted(SOURCE.rglob("*.py"))
 
 
+def imported_from(module: str, name: str) -> str:
+    """What ``from module import name`` imports: of `from bitloom import arith`, bitloom.arith."""
+    below = f"{module}.{name}"
+    folder = SOURCE.parent.joinpath(*below.split("."))
+    return below if module == "bitloom" or folder.is_dir() or folder.with_suffix(".py").is_file() else module
+
+
 def imports(path: Path) -> Iterator[Import]:
     """Every import statement of a file, also those inside functions and under TYPE_CHECKING."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import; write it absolutely"
-            # `from bitloom import arith` imports bitloom.arith.
-            names = (
-                [f"bitloom.{alias.name}" for alias in node.names] if node.module == "bitloom" else [str(node.module)]
-            )
+            names = [imported_from(str(node.module), alias.name) for alias in node.names]
         else:
             continue
-        for name in names:
-            yield Import(module_name(path), name, f"{path.relative_to(ROOT)}:{node.lineno}")
+        for name in dict.fromkeys(names):
+            yield Import(module_name(path), name, f"{path.relative_to(ROOT)}:{node.lineno}", node in for_types)
 
 
 def all_imports() -> list[Import]:
@@ -140,6 +159,26 @@ def test_imports_run_one_way():
         if target != layer(found.importer) and target not in rules[layer(found.importer)]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_modules_have_an_order():
+    below = {module_name(path): set[str]() for path in modules()}
+    for found in all_imports():
+        name = found.imported.removeprefix("bitloom.")
+        if name in below and name != found.importer and (found.importer, name) not in AGAINST_THE_ORDER:
+            below[found.importer].add(name)
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        pytest.fail(f"modules import each other in a circle: {' imports '.join(reversed(circle))}")
+
+
+@pytest.mark.parametrize(("importer", "imported"), AGAINST_THE_ORDER)
+def test_import_against_the_order_is_there_and_for_types_only(importer, imported):
+    found = [each for each in all_imports() if (each.importer, each.imported) == (importer, f"bitloom.{imported}")]
+    assert found
+    assert all(each.types_only for each in found)
 
 
 @pytest.mark.parametrize("library", sorted(LIBRARY_USERS))
