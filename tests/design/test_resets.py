@@ -118,7 +118,7 @@ def test_a_register_that_is_not_reset_would_be_found() -> None:
     beat = block.get_wirevector_by_name("fully_connected_0_beat")
     net = next(net for net in block.logic_subset("r") if net.dests[0] is beat)
     with pyrtl.set_working_block(block, no_sanity_check=True):
-        kept = pyrtl.select(block.get_wirevector_by_name("core_reset"), beat, net.args[0])
+        kept = pyrtl.select(block.get_wirevector_by_name("fully_connected_0_reset"), beat, net.args[0])
     block.logic.remove(net)
     block.add_net(net._replace(args=(kept,)))
     bench = Bench(circuit, seed=7)

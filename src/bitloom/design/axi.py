@@ -14,7 +14,7 @@ from bitloom.hw.argmax import argmax
 from bitloom.hw.axi.lite import LiteRegisters, lite_registers
 from bitloom.hw.axi.register_map import Access, Field, RegisterMap
 from bitloom.hw.axi.register_map import Register as MapRegister
-from bitloom.hw.registers import delayed_flag, follow, named, state, wrapping_counter
+from bitloom.hw.registers import delayed, delayed_flag, follow, named, state, wrapping_counter
 from bitloom.hw.stream import Stream
 from bitloom.plan import Plan, Port
 
@@ -126,9 +126,8 @@ def watch(plan: Plan, registers: AxiRegisters, arriving: Sequence[Stream], leavi
         _frame(stream, f"input{index}_beat", reset)[1] for index, stream in enumerate(arriving[1:], start=1)
     ]
     bus.drive("errors.frame", pyrtl.rtl_any(*frame_errors))
-    # A cycle later, so that no way leads from the ports through all of this; distances stay the same.
-    started, ended = delayed_flag(first, 1, "input_start", reset), delayed_flag(ends, 1, "result_end", reset)
-    _count_cycles(bus, started, ended, reset)
+    # A cycle later, as the beats of inputs are seen; distances stay the same.
+    _count_cycles(bus, first, delayed_flag(ends, 1, "result_end", reset), reset)
 
 
 def _classes(leaving: Stream, reset: WireVector) -> Stream:
@@ -173,9 +172,13 @@ def _without_empty_lanes(now: WireVector, port: Port, word: int) -> WireVector:
 
 
 def _frame(stream: Stream, name: str, reset: WireVector) -> tuple[WireVector, WireVector]:
-    """Whether this cycle takes the first beat of a tensor, and whether its `last` is wrong."""
-    count, at_end = wrapping_counter(name, stream.type.beats, stream.transfer, reset)
-    return stream.transfer & (count == 0), stream.transfer & (stream.last ^ at_end)
+    """Whether the last cycle took the first beat of a tensor, and whether its `last` was wrong.
+
+    A cycle later, so that no way leads from a port through all that counts.
+    """
+    taken, last = delayed(stream.transfer, 1, f"{name}_taken"), delayed(stream.last, 1, f"{name}_last")
+    count, at_end = wrapping_counter(name, stream.type.beats, taken, reset)
+    return taken & (count == 0), taken & (last ^ at_end)
 
 
 def _count_cycles(bus: LiteRegisters, first: WireVector, ends: WireVector, reset: WireVector) -> None:

@@ -9,10 +9,11 @@ from bitloom.design.axi import add_registers, watch
 from bitloom.design.circuit import Circuit, Tap
 from bitloom.design.names import identifier, unique_identifiers
 from bitloom.design.ports import input_stream, output_buffer, output_port
+from bitloom.design.reset import ResetWave
 from bitloom.errors import UnsupportedError
 from bitloom.hw.deep_fifo import deep_fifo
 from bitloom.hw.fork import fork
-from bitloom.hw.registers import delayed, named
+from bitloom.hw.registers import delayed
 from bitloom.hw.stream import Stream, StreamType
 from bitloom.hw.width import convert_width
 from bitloom.ir import Graph, Node
@@ -57,22 +58,22 @@ class _Builder:
         bus_reset = delayed(Input(1, "reset"), 1, "bus_reset")
         registers = add_registers(self.plan, bus_reset) if self.plan.bus is Bus.AXI else None
         wanted = bus_reset | registers.reset if registers else bus_reset
-        # A register of its own, because it goes everywhere; until it has come there, the ports are closed.
-        reset = named(delayed(wanted, 1, "core_reset_wanted"), "core_reset")
-        closed = named(wanted | reset, "core_closed")
+        wave = ResetWave(wanted)
         arriving = []
         for port in self.plan.inputs:
-            buffered, crossing = input_stream(port, closed)
+            buffered, crossing = input_stream(port, wave.closed)
             arriving.append(crossing)
-            self._offer(port.value, buffered, reset)
+            self._offer(port.value, buffered, wave.front)
         for node in self.graph.nodes:
-            self._add(node, reset)
+            self._add(node, wave.next(self.names[node.name]))
         for index, port in enumerate(self.plan.outputs):
+            reset = wave.next(port.name)
             stream = convert_width(f"{port.name}_width", self._take(port.value), port.type, reset)
-            leaving = output_buffer(port, stream, reset, closed)
+            leaving = output_buffer(port, stream, reset, wave.closed)
             if registers and index == 0:
-                watch(self.plan, registers, arriving, leaving, reset)
+                watch(self.plan, registers, arriving, leaving, wave.front)
             output_port(port, leaving)
+        wave.finish()
         return tuple(self.taps)
 
     def _add(self, node: Node, reset: WireVector) -> None:

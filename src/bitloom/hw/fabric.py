@@ -19,6 +19,8 @@ class Fabric:
         multiplier_bits: signed width of its narrower operand.
         product_registers: registers behind each multiplier of an array: one where slices have adders inside, two
             where products travel to adders in logic, so that neither way is long.
+        memory_registers: registers that a word from a block memory passes before anything is computed with it, besides
+            the one that makes the read synchronous: one where memories are slow to give their words.
         ram_widths: for each depth of a block memory of 18 kbit, in words, the bits a word may have.
     """
 
@@ -26,6 +28,7 @@ class Fabric:
     multiplicand_bits: int
     multiplier_bits: int
     product_registers: int
+    memory_registers: int
     ram_widths: tuple[tuple[int, int], ...]
 
     @property
@@ -42,9 +45,9 @@ class Fabric:
 _RAM_WIDTHS = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 # 7 Series DSP48E1 Slice User Guide (UG479), figure 2-1; Memory Resources (UG473), table 1-8.
-XC7 = Fabric("xc7", 25, 18, 1, _RAM_WIDTHS)
+XC7 = Fabric("xc7", 25, 18, 1, 0, _RAM_WIDTHS)
 # ECP5 sysDSP Usage Guide (FPGA-TN-02205), section 2; Memory Usage Guide (FPGA-TN-02204), table 2.1.
-ECP5 = Fabric("ecp5", 18, 18, 2, _RAM_WIDTHS)
+ECP5 = Fabric("ecp5", 18, 18, 2, 1, _RAM_WIDTHS)
 
 FABRICS = (XC7, ECP5)
 

@@ -103,7 +103,9 @@ def rescale(
 
     def tables(label: str, columns: Sequence[Sequence[int]], cycle: int) -> list[WireVector]:
         # Constants are read when they are needed: delaying the group takes fewer registers than delaying them.
-        return _tables(f"{name}_{label}", columns, delayed(group, cycle - 1, f"{name}_{label}_group"))
+        registers = min(fabric.memory_registers, cycle - 1)
+        read_at = delayed(group, cycle - 1 - registers, f"{name}_{label}_group")
+        return _tables(f"{name}_{label}", columns, read_at, registers)
 
     windows = [plan.form if plan.form.windowed else None for plan in plans]
     columns = [form.lifts if form else [0] for form in windows] + [form.live if form else [1] for form in windows]
@@ -361,8 +363,11 @@ def _bounded(value: WireVector, below: WireVector, above: WireVector, bounds: In
     return select(below, low, result)
 
 
-def _tables(name: str, columns: Sequence[Sequence[int]], group: WireVector) -> list[WireVector]:
-    """One signed constant per column, read from one memory by the group where it is not always the same."""
+def _tables(name: str, columns: Sequence[Sequence[int]], group: WireVector, registers: int) -> list[WireVector]:
+    """One signed constant per column, read from one memory by the group where it is not always the same.
+
+    It comes a cycle later, or so many more as there are registers behind the memory's own.
+    """
     widths = [Interval(min(*column, 0), max(*column, 0)).signed_bits for column in columns]
     varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
     wires = [constant(column[0], bits) for column, bits in zip(columns, widths, strict=True)]
@@ -376,6 +381,7 @@ def _tables(name: str, columns: Sequence[Sequence[int]], group: WireVector) -> l
             position += widths[index]
         words.append(word)
     word = registered_rom(name, words, sum(widths[index] for index in varying), group)
+    word = delayed(word, registers, f"{name}_word")
     read: list[WireVector] = list(wires)
     position = 0
     for index in varying:
