@@ -13,7 +13,7 @@ own, beside it, which the one before sets off:
    core_reset     0   1   0   0   0   0
    node_0_reset   0   0   1   0   0   0
    node_1_reset   0   0   0   1   0   0
-   closed         1   1   1   1   0   0
+   closed         0   1   1   1   1   0
 ```
 
 A unit is empty from its cycle on, and what gives it its input was emptied before. So nothing reaches it until the ports
@@ -22,7 +22,7 @@ open, which they do when the last unit is empty. What the wave has not reached y
 
 from __future__ import annotations
 
-from pyrtl import Const, WireVector, select
+from pyrtl import Const, Register, WireVector, select
 
 from bitloom.hw.registers import delayed, named, state
 
@@ -32,12 +32,12 @@ class ResetWave:
 
     Attributes:
         front: where the wave begins: resets what only looks at the ports.
-        closed: high from the wish for a reset until the wave has passed; nothing may enter or leave.
+        closed: high from the wave's beginning until it has passed; nothing may enter or leave.
     """
 
     def __init__(self, wanted: WireVector) -> None:
         self.front = named(delayed(wanted, 1, "core_reset_wanted"), "core_reset")
-        self.closed = WireVector(1, "core_closed")
+        self.closed: Register = state("core_closed", 1)
         self._wanted, self._last, self._units = wanted, self.front, 0
 
     def next(self, name: str) -> WireVector:
@@ -54,4 +54,4 @@ class ResetWave:
         passing = left != 0
         fewer = select(passing, (left - 1).truncate(bits), Const(0, bits))
         left.next <<= select(self._wanted, Const(cycles, bits), fewer)
-        self.closed <<= self._wanted | passing
+        self.closed.next <<= self._wanted | passing

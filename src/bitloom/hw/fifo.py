@@ -9,7 +9,11 @@ from pyrtl import MemBlock, WireVector, concat, select
 
 from bitloom.errors import HardwareError
 from bitloom.hw.registers import constant, follow, named, state
+from bitloom.hw.skid import skid_buffer
 from bitloom.hw.stream import Stream, StreamType
+
+# Deeper ones may become block memories, which are slow to give their words.
+_DEEPEST_DIRECT = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +119,8 @@ def credit_fifo(
 ) -> CreditFifo:
     """Make a `CreditFifo`.
 
+    Behind a deep one stand registers, which hold two beats more and let a beat out a cycle later.
+
     Args:
         name: prefix of the signals.
         stream_type: of the output.
@@ -130,4 +136,14 @@ def credit_fifo(
     credits_left = state(f"{name}_credits", bits, depth)
     returned = storage.pop.zero_extended(bits)
     follow(credits_left, (credits_left + returned - reserved.zero_extended(bits)).truncate(bits), reset)
-    return CreditFifo(storage.output, credits_left)
+    output = storage.output if depth <= _DEEPEST_DIRECT else _registered(name, storage.output, reset)
+    return CreditFifo(output, credits_left)
+
+
+def _registered(name: str, stream: Stream, reset: WireVector) -> Stream:
+    """The same beats out of registers."""
+    output = Stream.declare(f"{name}_registered", stream.type)
+    buffer = skid_buffer(f"{name}_skid", concat(stream.last, stream.data), stream.valid, output.ready, reset)
+    stream.accept(buffer.ready)
+    output.drive(buffer.payload[: stream.type.bits], buffer.valid, buffer.payload[-1])
+    return output
