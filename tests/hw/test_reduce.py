@@ -11,6 +11,7 @@ from stream_checks import build_between, combinational_inputs, run_checked
 from bitloom.arith import Interval, IntType, narrow
 from bitloom.arith.division import Division, MeanRescale
 from bitloom.errors import HardwareError
+from bitloom.hw.fabric import FABRICS, XC7, Fabric
 from bitloom.hw.reduce import (
     Finish,
     Positions,
@@ -55,9 +56,9 @@ def reduced(inputs: np.ndarray, shape: ReduceShape, reduction: Reduction) -> np.
     return SUMS[reduction](seen, axis=2).reshape(len(inputs), -1)
 
 
-def plain(shape: ReduceShape, reduction: Reduction, element: IntType) -> Finish:
+def plain(shape: ReduceShape, reduction: Reduction, element: IntType, fabric: Fabric = XC7) -> Finish:
     bounds = reduction.bounds(Interval(element.minimum, element.maximum), shape.reduced)
-    return Finish(IntType(bounds.signed_bits), binary32=reduction is Reduction.BINARY32_SUM)
+    return Finish(IntType(bounds.signed_bits), binary32=reduction is Reduction.BINARY32_SUM, fabric=fabric)
 
 
 @st.composite
@@ -74,14 +75,14 @@ def shapes(draw: st.DrawFn) -> ReduceShape:
     shape=shapes(),
     reduction=st.sampled_from(Reduction),
     element=st.builds(IntType, st.sampled_from([1, 3, 8, 16]), st.booleans()),
+    fabric=st.sampled_from(FABRICS),
     stall=st.sampled_from([0.0, 0.3, 0.8]),
     seed=st.integers(0, 2**16),
 )
-def test_equals_numpy(shape, reduction, element, stall, seed):
+def test_equals_numpy(shape, reduction, element, fabric, stall, seed):
     inputs = random_tensors(shape, element, 5, seed)
-    run = run_checked(
-        inputs, *build(shape, reduction, plain(shape, reduction, element), element), stall=stall, seed=seed
-    )
+    finish = plain(shape, reduction, element, fabric)
+    run = run_checked(inputs, *build(shape, reduction, finish, element), stall=stall, seed=seed)
     np.testing.assert_array_equal(run.tensors, reduced(inputs, shape, reduction))
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitloom.arith import Interval, IntType, Rescale, Rounding, narrow
-from bitloom.hw.fabric import FABRICS, XC7
+from bitloom.hw.fabric import ECP5, FABRICS, XC7
 from bitloom.hw.registers import connect
-from bitloom.hw.rescale import LATENCY, RescaleConstants, clamp, rescale, rescale_slices
+from bitloom.hw.rescale import RescaleConstants, clamp, rescale, rescale_latency, rescale_slices
 from bitloom.hw.rescale_form import lane_form, whole_form
 
 INT8 = IntType(8)
@@ -77,10 +77,11 @@ def check(reference, low, high, bias, *, zero_point=0, output=INT8, lanes=1, bou
     bits, _ = build(constants, output, lanes, **options)
     cases = cases_of(constants, lanes, only)
     simulation, outputs = pyrtl.FastSimulation(tracer=None), []
-    for raw, group in [*cases, *[(0, 0)] * LATENCY]:
+    latency = rescale_latency(options.get("fabric", XC7))
+    for raw, group in [*cases, *[(0, 0)] * latency]:
         simulation.step({"value": raw & ((1 << bits) - 1), "group": group})
         outputs.append([simulation.inspect(f"result{lane}") for lane in range(lanes)])
-    compare(cases, outputs[LATENCY:], constants, reference, zero_point, output, lanes)
+    compare(cases, outputs[latency:], constants, reference, zero_point, output, lanes)
     return constants
 
 
@@ -91,13 +92,13 @@ def test_every_accumulator(rounding, multiplier, in_logic):
     check(Rescale((multiplier,), rounding), [-1900], [2100], [100], zero_point=-3, in_logic=in_logic)
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3])
+@pytest.mark.parametrize(("lanes", "fabric"), [(1, XC7), (2, XC7), (3, ECP5)])
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-def test_every_accumulator_of_every_channel(rounding, lanes):
+def test_every_accumulator_of_every_channel(rounding, lanes, fabric):
     reference = Rescale((0.06, 0.031, 0.125, 0.0, 0.0999), rounding)
     bias = [100, -7, 0, 500, -300]
     low, high = [-1900, -2007, -64, 0, -300], [2100, 1993, 63, 900, -100]
-    check(reference, low, high, bias, zero_point=5, lanes=lanes, in_logic=lanes == 2)
+    check(reference, low, high, bias, zero_point=5, lanes=lanes, in_logic=lanes == 2, fabric=fabric)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
@@ -269,8 +270,9 @@ def test_synthesised_it_is_still_exact(tmp_path, scale, span, lanes):
     near = around_steps(reference, low, high, bias) if reference.channels == 2 else set()
     near = np.random.default_rng(1).permutation(sorted(near))[:1000].tolist()
     cases = [cases[0], cases[-1], *(cases[index] for index in chosen), *((raw, raw % 2 // lanes) for raw in near)]
-    steps = [{"value": raw & ((1 << bits) - 1), "group": group} for raw, group in [*cases, *[(0, 0)] * LATENCY]]
+    latency = rescale_latency()
+    steps = [{"value": raw & ((1 << bits) - 1), "group": group} for raw, group in [*cases, *[(0, 0)] * latency]]
     names = [f"result{lane}" for lane in range(lanes)]
     seen = gates.run({"value": bits, "group": group_bits}, dict.fromkeys(names, 8), steps)
-    outputs = [[step[name] for name in names] for step in seen[LATENCY:]]
+    outputs = [[step[name] for name in names] for step in seen[latency:]]
     compare(cases, outputs, constants, reference, zero_point, INT8, lanes)

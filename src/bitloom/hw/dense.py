@@ -36,8 +36,7 @@ from bitloom.hw.multiply_accumulate import accumulator, dot_products
 from bitloom.hw.packed_products import packed_products
 from bitloom.hw.registers import delayed, delayed_flag, named, wrapping_counter
 from bitloom.hw.replay import replay
-from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
-from bitloom.hw.rescale import RescaleConstants, rescale
+from bitloom.hw.rescale import RescaleConstants, rescale, rescale_latency
 from bitloom.hw.serialize import serialize
 from bitloom.hw.stream import Stream
 
@@ -121,9 +120,9 @@ def dense(
         f"{name}_output",
         shape.output_type(output),
         shape.fifo_depth(shape.latency_after(sums.latency)),
-        push=delayed_flag(serial.emit, RESCALE_LATENCY, f"{name}_push", reset),
+        push=delayed_flag(serial.emit, rescale_latency(shape.fabric), f"{name}_push", reset),
         data=pyrtl.concat_list(results),
-        last=delayed_flag(serial.ends, RESCALE_LATENCY, f"{name}_push_last", reset),
+        last=delayed_flag(serial.ends, rescale_latency(shape.fabric), f"{name}_push_last", reset),
         reserved=select(beat.completes, reserve, Const(0, reserve.bitwidth)),
         reset=reset,
     )

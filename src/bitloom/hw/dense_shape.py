@@ -13,7 +13,7 @@ from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.logic_products import logic_latency
 from bitloom.hw.multiply_accumulate import dot_latency
 from bitloom.hw.packed_products import packed_latency, packed_multipliers
-from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
+from bitloom.hw.rescale import rescale_latency
 from bitloom.hw.stream import StreamType
 
 
@@ -152,7 +152,7 @@ class DenseShape:
 
     def latency_after(self, dot: int) -> int:
         """The same, where the dot products take so many cycles."""
-        return dot + 2 + self.serial_beats + RESCALE_LATENCY
+        return dot + 2 + self.serial_beats + rescale_latency(self.fabric)
 
     def fifo_depth(self, latency: int) -> int:
         """Output beats that keep the array busy while results are on their way, a power of two."""

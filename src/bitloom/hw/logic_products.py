@@ -38,7 +38,7 @@ from bitloom.arith import IntType
 from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.memory import field, pack_words, registered_rom
 from bitloom.hw.multiply_accumulate import LanePlan, activation_operands, operand_latency
-from bitloom.hw.registers import delayed, named
+from bitloom.hw.registers import named
 from bitloom.hw.weight_code import WeightCode, fixed_digits
 
 Int64Array = npt.NDArray[np.int64]
@@ -169,7 +169,7 @@ def _stored(
         return {}
     words = [pack_words(word.tolist(), code.bits) for word in code.encode(weights)[:, varying]]
     count = int(varying.sum())
-    word = delayed(registered_rom(f"{name}_weights", words, code.bits * count, address), registers, f"{name}_weights")
+    word = registered_rom(f"{name}_weights", words, code.bits * count, address, registers)
     return {
         (int(element), int(lane)): field(word, place, code.bits)
         for place, (element, lane) in enumerate(np.argwhere(varying))

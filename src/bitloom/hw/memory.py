@@ -24,8 +24,8 @@ def pack_words(values: Sequence[int], bits: int) -> int:
     return word
 
 
-def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVector) -> WireVector:
-    """The word at `address`, one cycle later.
+def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVector, registers: int = 0) -> WireVector:
+    """The word at `address`, one cycle later, or as many more as there are registers behind the memory's own.
 
     The read data goes into a register without reset, the form that synthesis maps to block memories. Equal words
     need no memory and become a constant. Depths far from a power of two are cut (see `rom_parts`):
@@ -41,6 +41,7 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
         words: contents, as non-negative integers.
         bits: width of a word.
         address: at least as wide as the number of words needs.
+        registers: behind the memory; the first stands in front of the multiplexer, if there is one.
 
     >>> import pyrtl
     >>> pyrtl.reset_working_block()
@@ -56,9 +57,11 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
         return Const(words[0], bitwidth=bits)
     if len(parts := rom_parts(len(words), bits)) > 1:
         first, bit = parts[0], (parts[0] - 1).bit_length()
-        low = registered_rom(f"{name}_low", words[:first], bits, address[:bit])
-        high = registered_rom(f"{name}_high", words[first:], bits, address[:bit])
-        return named(select(delayed(address[bit], 1, f"{name}_part"), high, low), f"{name}_word")
+        early = min(registers, 1)
+        low = registered_rom(f"{name}_low", words[:first], bits, address[:bit], early)
+        high = registered_rom(f"{name}_high", words[first:], bits, address[:bit], early)
+        chosen = named(select(delayed(address[bit], 1 + early, f"{name}_part"), high, low), f"{name}_word")
+        return delayed(chosen, registers - early, f"{name}_word")
     address_bits = max(1, (len(words) - 1).bit_length())
     memory = RomBlock(
         bitwidth=bits,
@@ -72,7 +75,7 @@ def registered_rom(name: str, words: Sequence[int], bits: int, address: WireVect
     )
     word = Register(bits, f"{name}_word")
     word.next <<= memory[address.truncate(address_bits)]
-    return word
+    return delayed(word, registers, f"{name}_word")
 
 
 @cache

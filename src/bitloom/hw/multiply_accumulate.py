@@ -193,10 +193,10 @@ def read_weights(
             continue
         words = [pack_words(word.tolist(), bits) for word in weights[:, :, together].reshape(len(weights), -1)]
         word_bits = bits * elements * len(together)
-        word = registered_rom(f"{name}_weights{delay}", words, word_bits, delayed_address)
+        word = registered_rom(f"{name}_weights{delay}", words, word_bits, delayed_address, word_registers)
         if isinstance(word, Const):
             word = _disguised(f"{name}_weights{delay}", word, varying)
-        word = delayed(word, word_registers, f"{name}_weights{delay}_word")
+            word = delayed(word, word_registers, f"{name}_weights{delay}_word")
         for index in range(elements):
             for position, lane in enumerate(together):
                 lanes[index][lane] = field(word, index * len(together) + position, bits)

@@ -30,9 +30,8 @@ from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.fifo import credit_fifo
 from bitloom.hw.loop_nest import by_position
 from bitloom.hw.reduction import Reduction, combined, joined, kept, rounded
-from bitloom.hw.registers import delayed, delayed_flag, named, resized, wrapping_counter
-from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
-from bitloom.hw.rescale import RescaleConstants, clamp, rescale
+from bitloom.hw.registers import counted, delayed, delayed_flag, named, resized, wrapping_counter
+from bitloom.hw.rescale import RescaleConstants, clamp, rescale, rescale_latency
 from bitloom.hw.serialize import serialize
 from bitloom.hw.stream import Stream, StreamType
 
@@ -189,7 +188,7 @@ class Finish:
         """Cycles it takes."""
         if self.binary32:
             return _ROUNDING_LATENCY
-        return RESCALE_LATENCY if self.constants is not None else int(self.bounds is not None)
+        return rescale_latency(self.fabric) if self.constants is not None else int(self.bounds is not None)
 
 
 def reduce_latency(shape: ReduceShape, finish: Finish) -> int:
@@ -262,7 +261,9 @@ def reduce(
         bounds.signed_bits,
         reduction,
         shape,
-        word=delayed(word, levels - 1, f"{name}_word"),
+        word=word,
+        following=counted(word, row_end, accepted),
+        fabric=finish.fabric,
         first=delayed(named(step == 0, f"{name}_first"), levels, f"{name}_first"),
         valid=begun,
     )
@@ -324,10 +325,12 @@ def _partial_results(
     shape: ReduceShape,
     *,
     word: WireVector,
+    following: WireVector,
     first: WireVector,
     valid: WireVector,
+    fabric: Fabric,
 ) -> list[WireVector]:
-    """The results so far, this beat included; `word` comes a cycle before the rest."""
+    """The results so far, this beat included; `word` comes a cycle before the rest, `following` is its next value."""
     if shape.words == 1:
         registers = [Register(bits, f"{name}_partial{lane}") for lane in range(len(elements))]
         values = [joined(reduction, *pair, first, bits) for pair in zip(registers, elements, strict=True)]
@@ -335,16 +338,20 @@ def _partial_results(
             register.next <<= select(valid, kept(reduction, value, element, shape.steps), register)
     else:
         # Read in one cycle, written in the next, so that a word must not come twice in a row: there are two at least.
+        # Of three, it can be read a cycle before, and have a cycle to come from a memory that is slow.
+        early = fabric.memory_registers > 0 and shape.words > 2
         memory = MemBlock(
             bitwidth=bits * len(elements),
             addrwidth=(shape.words - 1).bit_length(),
             name=f"{name}_partial_memory",
             max_read_ports=1,
             max_write_ports=1,
+            asynchronous=early,  # the register behind it makes the read synchronous
         )
         partial = Register(memory.bitwidth, f"{name}_partial")
-        partial.next <<= memory[word]
-        fields = [partial[lane * bits : (lane + 1) * bits] for lane in range(len(elements))]
+        partial.next <<= memory[following if early else word]
+        ready = delayed(partial, int(early), f"{name}_partial")
+        fields = [ready[lane * bits : (lane + 1) * bits] for lane in range(len(elements))]
         values = [joined(reduction, *pair, first, bits) for pair in zip(fields, elements, strict=True)]
         pairs = zip(values, elements, strict=True)
         stored = concat_list([kept(reduction, value, element, shape.steps) for value, element in pairs])

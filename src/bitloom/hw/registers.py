@@ -75,8 +75,14 @@ def wrapping_counter(name: str, length: int, enable: WireVector, reset: WireVect
     bits = max(1, (length - 1).bit_length())
     count = state(name, bits)
     at_end = named(count == length - 1, f"{name}_at_end")
-    follow(count, select(enable, select(at_end, Const(0, bits), (count + 1).truncate(bits)), count), reset)
+    follow(count, counted(count, at_end, enable), reset)
     return count, at_end
+
+
+def counted(count: WireVector, at_end: WireVector, enable: WireVector) -> WireVector:
+    """The next value of a count made by `wrapping_counter`, if no reset comes."""
+    bits = count.bitwidth
+    return select(enable, select(at_end, Const(0, bits), (count + 1).truncate(bits)), count)
 
 
 def signed_sum(left: WireVector, right: WireVector, bits: int) -> WireVector:

@@ -7,7 +7,7 @@
                              └──▶ [outside its window: below, above] ───────────────────────────┘
 ```
 
-A free-running pipeline: one value per lane and cycle, no stall, `LATENCY` cycles.
+A free-running pipeline: one value per lane and cycle, no stall, `rescale_latency` cycles.
 
 The bias costs nothing, being part of the offset; or, with the lift, brings each channel's values into a window as
 narrow as its outputs allow, where that saves a multiplier slice (see `bitloom.hw.rescale_form`). The product is made of
@@ -40,10 +40,17 @@ from bitloom.hw.rescale_form import (
     rescale_slices,
 )
 
-__all__ = ["LATENCY", "RescaleConstants", "clamp", "multiplied_bits", "rescale", "rescale_slices"]
+__all__ = ["RescaleConstants", "clamp", "multiplied_bits", "rescale", "rescale_latency", "rescale_slices"]
 
-# Registers: accumulator, x, product, total, shifted, output.
-LATENCY = 5 + PRODUCT_LATENCY
+
+def rescale_latency(fabric: Fabric = XC7) -> int:
+    """Cycles from an accumulator to its output.
+
+    >>> rescale_latency()
+    8
+    """
+    # Registers: accumulator, x, product, total, shifted, output; and where memories are slow, one for their words.
+    return 5 + PRODUCT_LATENCY + fabric.memory_registers
 
 
 def rescale(
@@ -68,7 +75,7 @@ def rescale(
         fabric: of the chip.
 
     Returns:
-        One output per lane, `LATENCY` cycles later.
+        One output per lane, `rescale_latency` cycles later.
 
     >>> import numpy as np
     >>> import pyrtl
@@ -94,7 +101,7 @@ def rescale(
         # A lane that has no channel in the last group does there what the last channel does.
         channels = [min(channel, constants.channels - 1) for channel in range(lane, groups * lanes, lanes)]
         form = lane_form(constants.of_channels(channels), fabric, in_logic=in_logic)
-        taken = delayed(value, 1, f"{name}_lane{lane}_accumulator")
+        taken = delayed(value, 1 + fabric.memory_registers, f"{name}_lane{lane}_accumulator")
         plans.append(_Lane(f"{name}_lane{lane}", form, taken, output, fabric, in_logic))
     # All lanes have their products in the same cycle; those of one slice start later instead.
     cycles = max(plan.product_latency for plan in plans)
@@ -103,9 +110,8 @@ def rescale(
 
     def tables(label: str, columns: Sequence[Sequence[int]], cycle: int) -> list[WireVector]:
         # Constants are read when they are needed: delaying the group takes fewer registers than delaying them.
-        registers = min(fabric.memory_registers, cycle - 1)
-        read_at = delayed(group, cycle - 1 - registers, f"{name}_{label}_group")
-        return _tables(f"{name}_{label}", columns, read_at, registers)
+        read_at = delayed(group, cycle - 1, f"{name}_{label}_group")
+        return _tables(f"{name}_{label}", columns, read_at, fabric.memory_registers)
 
     windows = [plan.form if plan.form.windowed else None for plan in plans]
     columns = [form.lifts if form else [0] for form in windows] + [form.live if form else [1] for form in windows]
@@ -114,7 +120,7 @@ def rescale(
     factors = tables("multiplier", [plan.factors for plan in plans], start)
     offsets = tables("offset", [plan.offsets for plan in plans] + [plan.choices for plan in plans], ready)
     negative_offsets = tables("negative_offset", [plan.negative_offsets for plan in plans], ready)
-    group_of_taken = delayed(group, 1, f"{name}_taken_group")
+    group_of_taken = delayed(group, 1 + fabric.memory_registers, f"{name}_taken_group")
     results = []
     for lane, plan in enumerate(plans):
         x, below, above = plan.entry(lifts[lane], lifts[lanes + lane], ready - 1)
@@ -128,7 +134,7 @@ def rescale(
             one = delayed(late, ready, f"{plan.name}_exception").zero_extended(2)
             shifted = signed_sum(shifted, one, shifted.bitwidth + 1)
         result = _clamped(plan.name, shifted, below, above, plan.form.narrowed.output, output)
-        results.append(delayed(result, LATENCY - ready - 3, f"{plan.name}_output"))
+        results.append(delayed(result, 2 + PRODUCT_LATENCY - ready, f"{plan.name}_output"))
     return results
 
 
@@ -380,8 +386,7 @@ def _tables(name: str, columns: Sequence[Sequence[int]], group: WireVector, regi
             word |= (value & ((1 << widths[index]) - 1)) << position
             position += widths[index]
         words.append(word)
-    word = registered_rom(name, words, sum(widths[index] for index in varying), group)
-    word = delayed(word, registers, f"{name}_word")
+    word = registered_rom(name, words, sum(widths[index] for index in varying), group, registers)
     read: list[WireVector] = list(wires)
     position = 0
     for index in varying:

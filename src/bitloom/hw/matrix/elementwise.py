@@ -39,8 +39,7 @@ from bitloom.hw.matrix.shift import shift_out
 from bitloom.hw.matrix.systolic import delay_line
 from bitloom.hw.matrix.wire_matrix import WireMatrix
 from bitloom.hw.registers import connect, constant
-from bitloom.hw.rescale import LATENCY as RESCALE_LATENCY
-from bitloom.hw.rescale import RescaleConstants
+from bitloom.hw.rescale import RescaleConstants, rescale_latency
 from bitloom.hw.rescale import rescale as rescale_lanes
 
 
@@ -137,7 +136,7 @@ def rescale(
     matrix = x.matrix
     width = matrix.size if lanes is None else min(lanes, matrix.size)
     _check_rescale(name, matrix, factor, width)
-    groups, stages = -(-matrix.size // width), RESCALE_LATENCY
+    groups, stages = -(-matrix.size // width), rescale_latency()
     output = full_range(limits.bits, limits.signed) if isinstance(limits, IntType) else limits
     busy, valid = (pyrtl.Register(1, f"{name}_{part}", reset_value=0) for part in ("busy", "valid"))
     group = pyrtl.Register(groups.bit_length(), f"{name}_group", reset_value=0)
@@ -167,7 +166,7 @@ def rescale_cycles(size: int, lanes: int | None = None) -> int:
     >>> rescale_cycles(16), rescale_cycles(16, 4)
     (10, 13)
     """
-    return -(-size // (lanes or size)) + RESCALE_LATENCY + 1
+    return -(-size // (lanes or size)) + rescale_latency() + 1
 
 
 def _check_rescale(name: str, matrix: WireMatrix, factor: Rescale, lanes: int) -> None:
