@@ -24,6 +24,8 @@ MAP_VERSION = 1
 _MOST_OUTPUT_WORDS = 16
 _FIRST_OUTPUT_OFFSET = 0x40
 _COUNTER = 32
+# Registers from a port to what counts there: the two may be at different edges of the chip.
+_TO_COUNTERS = 2
 
 
 def register_map(plan: Plan) -> RegisterMap:
@@ -126,8 +128,8 @@ def watch(plan: Plan, registers: AxiRegisters, arriving: Sequence[Stream], leavi
         _frame(stream, f"input{index}_beat", reset)[1] for index, stream in enumerate(arriving[1:], start=1)
     ]
     bus.drive("errors.frame", pyrtl.rtl_any(*frame_errors))
-    # A cycle later, as the beats of inputs are seen; distances stay the same.
-    _count_cycles(bus, first, delayed_flag(ends, 1, "result_end", reset), reset)
+    started = delayed_flag(first, 1, "input_start", reset)
+    _count_cycles(bus, started, delayed_flag(ends, _TO_COUNTERS + 1, "result_end", reset), reset)
 
 
 def _classes(leaving: Stream, reset: WireVector) -> Stream:
@@ -172,11 +174,9 @@ def _without_empty_lanes(now: WireVector, port: Port, word: int) -> WireVector:
 
 
 def _frame(stream: Stream, name: str, reset: WireVector) -> tuple[WireVector, WireVector]:
-    """Whether the last cycle took the first beat of a tensor, and whether its `last` was wrong.
-
-    A cycle later, so that no way leads from a port through all that counts.
-    """
-    taken, last = delayed(stream.transfer, 1, f"{name}_taken"), delayed(stream.last, 1, f"{name}_last")
+    """Whether the first beat of a tensor was taken, and whether its `last` was wrong; `_TO_COUNTERS` cycles before."""
+    taken = delayed_flag(stream.transfer, _TO_COUNTERS, f"{name}_taken", reset)
+    last = delayed(stream.last, _TO_COUNTERS, f"{name}_last")
     count, at_end = wrapping_counter(name, stream.type.beats, taken, reset)
     return taken & (count == 0), taken & (last ^ at_end)
 
