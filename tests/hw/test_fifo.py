@@ -12,7 +12,7 @@ from stream_checks import build_between, combinational_inputs, run_checked
 
 from bitloom.arith import IntType
 from bitloom.errors import HardwareError
-from bitloom.hw.fifo import credit_fifo, fifo
+from bitloom.hw.fifo import DEEPEST_DIRECT, credit_depth, credit_fifo, fifo
 from bitloom.hw.registers import delayed, delayed_flag, named
 from bitloom.hw.stream import StreamType
 
@@ -80,7 +80,7 @@ def pipeline(depth, latency, group):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    depth=st.sampled_from(DEPTHS),
+    depth=st.sampled_from([*DEPTHS, 2 * DEEPEST_DIRECT]),
     latency=st.integers(0, 9),
     group=st.integers(1, 2),
     stall=st.sampled_from([0.0, 0.3, 0.8]),
@@ -112,10 +112,21 @@ def test_a_blocked_consumer_fills_it_exactly(depth, latency):
     assert (simulation.inspect("buffer_credits"), simulation.inspect("buffer_count")) == (depth, 0)
 
 
-@pytest.mark.parametrize("latency", [1, 4, 6])
+def test_a_deep_one_holds_two_more_in_registers():
+    depth, accepted = 2 * DEEPEST_DIRECT, 0
+    pipeline(depth, 3, 1)
+    simulation = pyrtl.FastSimulation(tracer=None)
+    for _ in range(4 * depth):
+        simulation.step({"source_data": 1, "source_valid": 1, "source_last": 0, "sink_ready": 0, "reset": 0})
+        accepted += simulation.inspect("source_ready")
+    assert accepted == depth + 2
+    assert simulation.inspect("buffer_count") == depth
+
+
+@pytest.mark.parametrize("latency", [1, 4, 6, 27, 30, 31, 61, 62])
 def test_full_throughput_where_the_depth_covers_the_latency(latency):
-    """A credit returns the cycle after its beat leaves: latency, the FIFO's own cycle, and that one."""
-    depth = 1 << (latency + 2 - 1).bit_length()
+    """A credit returns the cycle after its beat leaves: latency, the FIFO's own cycles, and that one."""
+    depth = credit_depth(lambda cycles: latency + cycles)
     source, sink = pipeline(depth, latency, 1)
     inputs = np.random.default_rng(0).integers(-128, 128, (8, source.type.size))
     assert run_checked(inputs, source, sink).interval == source.type.beats

@@ -15,6 +15,7 @@ from bitloom.circuits.logic_cost import tree_tables
 from bitloom.circuits.streaming import Estimate, Folding, dsp_slices, product_logic
 from bitloom.hw.dense_shape import DenseShape, accumulator_bits
 from bitloom.hw.fabric import XC7
+from bitloom.hw.fifo import credit_fifo_size
 from bitloom.hw.memory import ram_size, rom_size, total_size
 from bitloom.hw.multiply_accumulate import CHAIN_LENGTH, LanePlan
 from bitloom.hw.packed_products import can_pack, packed_multipliers
@@ -111,7 +112,7 @@ class DenseCost:
             lane_bits = shape.simd * shape.parallel * self.element.bits
             sizes.append(ram_size(2 * shape.fold_beats, lane_bits, shape.fabric))
         result_bits = shape.results * self.terms.narrowed.output.type.bits + 1
-        sizes.append(ram_size(shape.fifo_depth(shape.latency), result_bits, registered=False))
+        sizes.append(credit_fifo_size(shape.fifo_depth(shape.latency), result_bits, shape.fabric))
         return total_size(sizes)
 
     def _logic(self, shape: DenseShape) -> int:

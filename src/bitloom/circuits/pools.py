@@ -15,6 +15,7 @@ from bitloom.circuits.pool_windows import Windows
 from bitloom.circuits.reduction import RescaledLane, stage_logic
 from bitloom.circuits.schedule import Schedule
 from bitloom.circuits.streaming import Estimate, Folding, StreamingCircuit, accumulator_facts, lane_counts
+from bitloom.hw.fifo import credit_fifo_size
 from bitloom.hw.memory import ram_size
 from bitloom.hw.pool import PoolShape, pool
 from bitloom.hw.reduce import Finish, Positions, Reduction, reduce_fifo_depth
@@ -81,7 +82,8 @@ class PoolCircuit(StreamingCircuit):
         line, result = self.element.bits * folding.simd, self._made.bits * results
         rescaled = RescaledLane.of(self._constants, folding)
         blocks, kept = ram_size(shape.window.depth, line, folding.fabric)
-        _, waiting = ram_size(reduce_fifo_depth(shape.reduction, self._finish(folding)), result, registered=False)
+        depth = reduce_fifo_depth(shape.reduction, self._finish(folding))
+        more_blocks, waiting = credit_fifo_size(depth, result + 1, folding.fabric)
         # The counters of a window, and the choice between an element and padding.
         logic = kept + waiting + 75 + line // 2
         logic += stage_logic(shape.reduction, self._sums.signed_bits, self.operator.reduction)
@@ -89,7 +91,7 @@ class PoolCircuit(StreamingCircuit):
         return Estimate(
             cycles=shape.cycles,
             other_multipliers=results * rescaled.slices,
-            ram_blocks=blocks,
+            ram_blocks=blocks + more_blocks,
             logic=logic + results * rescaled.logic,
         )
 

@@ -20,6 +20,7 @@ from bitloom.circuits.streaming import (
     lane_counts,
     product_logic,
 )
+from bitloom.hw.fifo import credit_fifo_size
 from bitloom.hw.memory import ram_size, total_size
 from bitloom.hw.reduce import Finish, ReduceShape, Reduction, reduce, reduce_fifo_depth, reduce_latency
 from bitloom.hw.rescale import RescaleConstants
@@ -102,7 +103,7 @@ class ReductionCircuit(StreamingCircuit):
         """One cycle per input beat."""
         shapes, results = self._shapes(folding.simd), folding.results
         depth = reduce_fifo_depth(shapes[-1], self._finish(folding))
-        memories = [ram_size(depth, self.result.output.bits * results, registered=False)]
+        memories = [credit_fifo_size(depth, self.result.output.bits * results + 1, folding.fabric)]
         logic = 0
         for shape, bits in zip(shapes, self._bits, strict=True):
             if shape.words > 1:

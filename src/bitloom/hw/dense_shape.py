@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
+from bitloom.hw.fifo import credit_depth
 from bitloom.hw.logic_products import logic_latency
 from bitloom.hw.multiply_accumulate import dot_latency
 from bitloom.hw.packed_products import packed_latency, packed_multipliers
@@ -156,8 +157,7 @@ class DenseShape:
 
     def fifo_depth(self, latency: int) -> int:
         """Output beats that keep the array busy while results are on their way, a power of two."""
-        folds_in_flight = -(-(latency + 2) // self.fold_beats) + 1
-        return max(2, 1 << (folds_in_flight * self.serial_beats - 1).bit_length())
+        return credit_depth(lambda cycles: (-(-(latency + cycles) // self.fold_beats) + 1) * self.serial_beats)
 
     def input_type(self, element: IntType) -> StreamType:
         """What the unit takes: a row for each block, or for each fold."""

@@ -2,50 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyrtl
-from pyrtl import MemBlock, WireVector, concat, select
+from pyrtl import MemBlock, Register, WireVector, concat, select
 
 from bitloom.errors import HardwareError
-from bitloom.hw.registers import constant, follow, named, state
+from bitloom.hw.fabric import XC7, Fabric
+from bitloom.hw.memory import ram_size
+from bitloom.hw.registers import constant, delayed_flag, follow, named, state
 from bitloom.hw.skid import skid_buffer
 from bitloom.hw.stream import Stream, StreamType
 
 # Deeper ones may become block memories, which are slow to give their words.
-_DEEPEST_DIRECT = 32
+DEEPEST_DIRECT = 32
 
 
 @dataclass(frozen=True, eq=False)
-class _Storage:
-    """A circular buffer in a small memory: what both kinds of FIFO share."""
+class Storage:
+    """A circular buffer in a memory: what all kinds of FIFO share.
+
+    Attributes:
+        output: what comes out.
+        pop: a beat leaves.
+        count: beats held.
+    """
 
     output: Stream
     pop: WireVector
     count: WireVector
 
 
-def _storage(
-    name: str, stream_type: StreamType, depth: int, push: WireVector, word: WireVector, reset: WireVector
-) -> _Storage:
-    if depth < 2 or depth & (depth - 1):
-        raise HardwareError(f"a FIFO's depth is a power of two from 2, not {depth}", where=name)
-    address_bits = (depth - 1).bit_length()
+def storage(
+    name: str,
+    stream_type: StreamType,
+    depth: int,
+    push: WireVector,
+    word: WireVector,
+    reset: WireVector,
+    *,
+    registered: bool = False,
+) -> Storage:
+    """Make a `Storage`.
+
+    ```
+      cycle             0      1      2
+      push             beat
+      memory                  beat
+      out                     beat              read when wanted, from look-up tables
+      out, registered                beat       read in the cycle before, so that it can be a block memory
+    ```
+
+    Args:
+        name: prefix of the signals.
+        stream_type: of the output.
+        depth: beats, at least 1.
+        push: a beat arrives; there is room.
+        word: the beat, above it whether it is the last.
+        reset: empties it.
+        registered: whether what is read goes into a register first.
+    """
+    if depth < 1:
+        raise HardwareError(f"a FIFO of {depth} beats", where=name)
+    bits = max(1, (depth - 1).bit_length())
     memory = MemBlock(
-        bitwidth=word.bitwidth, addrwidth=address_bits, name=f"{name}_memory", max_read_ports=1, max_write_ports=1
+        bitwidth=word.bitwidth,
+        addrwidth=bits,
+        name=f"{name}_memory",
+        max_read_ports=1,
+        max_write_ports=1,
+        asynchronous=registered,  # the register behind it makes the read synchronous
     )
-    head, tail = state(f"{name}_head", address_bits), state(f"{name}_tail", address_bits)
-    count = state(f"{name}_count", address_bits + 1)
+    head, tail, count = (
+        state(f"{name}_head", bits),
+        state(f"{name}_tail", bits),
+        state(f"{name}_count", depth.bit_length()),
+    )
     memory[tail] <<= MemBlock.EnabledWrite(word, enable=push)
     output = Stream.declare(f"{name}_out", stream_type)
-    read = memory[head]
-    output.drive(read[: stream_type.bits], count != 0, read[stream_type.bits])
     pop = named(output.transfer, f"{name}_pop")
-    follow(tail, select(push, (tail + 1).truncate(address_bits), tail), reset)
-    follow(head, select(pop, (head + 1).truncate(address_bits), head), reset)
-    up, down = push & ~pop, pop & ~push
-    follow(count, select(up, count + 1, select(down, count - 1, count)), reset)
-    return _Storage(output, pop, count)
+    following = select(pop, (head + 1).truncate(bits), head)
+    if registered:
+        read = Register(word.bitwidth, f"{name}_word")
+        read.next <<= memory[following]
+        # What was written in one cycle can be read in the next and is in the register in the one after.
+        readable = state(f"{name}_readable", count.bitwidth)
+        follow(readable, _counted(readable, delayed_flag(push, 1, f"{name}_written", reset), pop), reset)
+    else:
+        read, readable = memory[head], count
+    output.drive(read[: stream_type.bits], readable != 0, read[stream_type.bits])
+    follow(tail, select(push, (tail + 1).truncate(bits), tail), reset)
+    follow(head, following, reset)
+    follow(count, _counted(count, push, pop), reset)
+    return Storage(output, pop, count)
+
+
+def _counted(count: WireVector, up: WireVector, down: WireVector) -> WireVector:
+    return select(up & ~down, count + 1, select(down & ~up, count - 1, count))
+
+
+def _check_depth(name: str, depth: int) -> None:
+    if depth < 2 or depth & (depth - 1):
+        raise HardwareError(f"a FIFO's depth is a power of two from 2, not {depth}", where=name)
 
 
 def fifo(name: str, stream: Stream, depth: int, reset: WireVector) -> Stream:
@@ -77,12 +136,13 @@ def fifo(name: str, stream: Stream, depth: int, reset: WireVector) -> Stream:
     >>> simulate_stream([[1, 2, 3, 4, -5]], source, sink).tensors.tolist()
     [[1, 2, 3, 4, -5]]
     """
+    _check_depth(name, depth)
     full = pyrtl.WireVector(1, f"{name}_full")
     push = named(stream.valid & ~full, f"{name}_push")
-    storage = _storage(name, stream.type, depth, push, concat(stream.last, stream.data), reset)
-    full <<= storage.count[-1]
+    held = storage(name, stream.type, depth, push, concat(stream.last, stream.data), reset)
+    full <<= held.count[-1]
     stream.accept(~full)
-    return storage.output
+    return held.output
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +179,7 @@ def credit_fifo(
 ) -> CreditFifo:
     """Make a `CreditFifo`.
 
-    Behind a deep one stand registers, which hold two beats more and let a beat out a cycle later.
+    A deep one may be a block memory. Its beats come two cycles later, out of registers that hold two more.
 
     Args:
         name: prefix of the signals.
@@ -131,16 +191,40 @@ def credit_fifo(
         reserved: beats reserved in this cycle (0 where no work starts).
         reset: empties it and returns all credits.
     """
-    storage = _storage(name, stream_type, depth, push, concat(last, data), reset)
+    _check_depth(name, depth)
+    registered = depth > DEEPEST_DIRECT
+    held = storage(name, stream_type, depth, push, concat(last, data), reset, registered=registered)
     bits = depth.bit_length()
     credits_left = state(f"{name}_credits", bits, depth)
-    returned = storage.pop.zero_extended(bits)
+    returned = held.pop.zero_extended(bits)
     follow(credits_left, (credits_left + returned - reserved.zero_extended(bits)).truncate(bits), reset)
-    output = storage.output if depth <= _DEEPEST_DIRECT else _registered(name, storage.output, reset)
-    return CreditFifo(output, credits_left)
+    return CreditFifo(_skid(name, held.output, reset) if registered else held.output, credits_left)
 
 
-def _registered(name: str, stream: Stream, reset: WireVector) -> Stream:
+def credit_depth(beats: Callable[[int], int]) -> int:
+    """The least depth of a `CreditFifo` that slows nothing down.
+
+    Args:
+        beats: how many can be under way, from their reservation until so many cycles after their push.
+
+    >>> credit_depth(lambda cycles: 9 + cycles), credit_depth(lambda cycles: 30 + cycles)
+    (16, 64)
+    """
+
+    def depth(cycles: int) -> int:
+        return max(2, 1 << (beats(cycles) - 1).bit_length())
+
+    return direct if (direct := depth(2)) <= DEEPEST_DIRECT else depth(3)
+
+
+def credit_fifo_size(depth: int, bits: int, fabric: Fabric = XC7) -> tuple[int, int]:
+    """What a `CreditFifo` takes: (block memories of 18 kbit, look-up tables); `bits` of a beat with its `last`."""
+    registered = depth > DEEPEST_DIRECT
+    blocks, logic = ram_size(depth, bits, fabric, registered=registered)
+    return blocks, logic + bits * registered
+
+
+def _skid(name: str, stream: Stream, reset: WireVector) -> Stream:
     """The same beats out of registers."""
     output = Stream.declare(f"{name}_registered", stream.type)
     buffer = skid_buffer(f"{name}_skid", concat(stream.last, stream.data), stream.valid, output.ready, reset)

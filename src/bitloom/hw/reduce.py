@@ -27,7 +27,7 @@ from pyrtl import Const, MemBlock, Register, WireVector, concat, concat_list, se
 from bitloom.arith import Interval, IntType
 from bitloom.errors import HardwareError
 from bitloom.hw.fabric import XC7, Fabric
-from bitloom.hw.fifo import credit_fifo
+from bitloom.hw.fifo import credit_depth, credit_fifo
 from bitloom.hw.loop_nest import by_position
 from bitloom.hw.reduction import Reduction, combined, joined, kept, rounded
 from bitloom.hw.registers import counted, delayed, delayed_flag, named, resized, wrapping_counter
@@ -203,7 +203,7 @@ def reduce_latency(shape: ReduceShape, finish: Finish) -> int:
 
 def reduce_fifo_depth(shape: ReduceShape, finish: Finish) -> int:
     """Output beats that can be under way without slowing the input, a power of two."""
-    return max(2, 1 << (shape.results_within(reduce_latency(shape, finish) + 1) - 1).bit_length())
+    return credit_depth(lambda cycles: shape.results_within(reduce_latency(shape, finish) + cycles - 1))
 
 
 def reduce(

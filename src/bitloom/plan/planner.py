@@ -24,6 +24,7 @@ from bitloom.plan.flow import trace
 from bitloom.plan.options import LOGIC_PER_DSP, LOGIC_PER_RAM_BLOCK, Option, Prices, node_options
 from bitloom.plan.plan import AXI_BITS, Bus, NodePlan, Plan, Port, container_bits
 from bitloom.plan.resources import Shortage, shortages
+from bitloom.plan.spare import use_spare
 from bitloom.plan.target import Target
 
 # Tried in turn where resources are limited: the dearer a resource, the less of it and the larger the whole. Cheap
@@ -131,7 +132,7 @@ class _Planner:
             )
         plan, lacking = found
         if not lacking:
-            return plan
+            return self._spent(plan)
         try:
             fitting = self.within_budget()
         except PlanError:
@@ -159,7 +160,19 @@ class _Planner:
                 low = middle + 1
         if best is None:
             raise self._does_not_fit(intervals[-1])
-        return best
+        return self._spent(best)
+
+    def _spent(self, plan: Plan) -> Plan:
+        """The same with what the budget leaves over, if that is smaller and still fits with its branches."""
+
+        def fits(changed: Plan) -> bool:
+            return not shortages(changed, self.goal.limit, self._dsp_limit)
+
+        spent = use_spare(plan, self.options, fits)
+        if spent is plan:
+            return plan
+        spent = _with_branches(spent)
+        return spent if fits(spent) else plan
 
     def _does_not_fit(self, interval: int) -> PlanError:
         """What is short even where time does not matter."""
@@ -286,8 +299,7 @@ class _Planner:
         if any(cycles > interval for _, cycles in conversions):
             return None
         plan = Plan(self.graph, self.bus, tuple(inputs), tuple(outputs), tuple(nodes), tuple(conversions))
-        steps = trace(self.graph, plan.inputs, plan.nodes, plan.interval)
-        return replace(plan, branches=find_branches(steps, plan.interval))
+        return _with_branches(plan)
 
     def _reached(self, value: str) -> list[tuple[Node, int]]:
         """The nodes with circuits that read a value, directly or through wiring, and as which stream operand."""
@@ -336,6 +348,12 @@ class _Planner:
     def _port(self, port: str, name: str, lanes: int) -> Port:
         tensor = self.graph.type(name)
         return Port(port, name, StreamType(tensor.integer, tensor.size, 1, lanes))
+
+
+def _with_branches(plan: Plan) -> Plan:
+    """The same with FIFOs where branches join."""
+    steps = trace(plan.graph, plan.inputs, plan.nodes, plan.interval)
+    return replace(plan, branches=find_branches(steps, plan.interval))
 
 
 def _port_name(prefix: str, index: int, count: int) -> str:
