@@ -265,8 +265,13 @@ def closed_pipe() -> None:
 
 
 @pytest.mark.parametrize("prepare", [closed_pipe, lambda: os.close(1)], ids=["broken pipe", "closed"])
-def test_nobody_reads(prepare: Callable[[], None]) -> None:
-    command = [sys.executable, "-m", "bitloom", "show", str(SHIPPED_DIGITS), "--full"]
+@pytest.mark.parametrize(
+    "arguments",
+    [("show", "--full"), ("verify", "--random", "2", "--executors", "litert,numpy")],
+    ids=["show", "verify"],
+)
+def test_nobody_reads(prepare: Callable[[], None], arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "bitloom", arguments[0], str(SHIPPED_DIGITS), *arguments[1:]]
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=prepare, check=False)
     assert ended.stderr == ""
     assert ended.returncode == (141 if prepare is closed_pipe else 0)

@@ -11,6 +11,7 @@ from gate_level_ecp5 import synthesize_ecp5
 from pyrtl import Input, Output, Register
 
 from bitloom.arith import IntType
+from bitloom.hw.fabric import ECP5
 from bitloom.hw.multiply_accumulate import dot_products
 from bitloom.hw.registers import delayed
 from bitloom.hw.serial_multiply import LEFT_BITS, RIGHT_BITS, multiply_high
@@ -51,7 +52,7 @@ def dot_product():
     x, address = [Input(8, f"x{lane}") for lane in range(3)], Input(6, "address")
     weights = np.random.default_rng(1).integers(-128, 128, (64, 2, 3))
     weights[0] = -128
-    terms, _ = dot_products("dot", x, IntType(8), weights, address, product_registers=2)
+    terms, _ = dot_products("dot", x, IntType(8), weights, address, fabric=ECP5)
     for index, term in enumerate(terms):
         Output(term.value.bitwidth, f"y{index}").__ilshift__(term.value)
 

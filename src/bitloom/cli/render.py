@@ -31,10 +31,18 @@ _INK = ((16, 20, 38), (38, 58, 110), (86, 128, 190), (190, 212, 232), (255, 250,
 _HEAT = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37))
 
 
+class _OutputConsole(Console):
+    """Leaves a command whose reader has gone to `bitloom.cli.errors`; Rich would end it with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while a BrokenPipeError is handled."""
+        raise BrokenPipeError
+
+
 def output_console() -> Console:
     """The console of standard output: of the terminal's width and colours, or plain and 100 columns wide."""
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False, legacy_windows=False)
+    return _OutputConsole(width=width, markup=False, highlight=False, emoji=False, legacy_windows=False)
 
 
 def is_plain(console: Console) -> bool:

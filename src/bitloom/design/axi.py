@@ -135,10 +135,12 @@ def watch(plan: Plan, registers: AxiRegisters, arriving: Sequence[Stream], leavi
 def _classes(leaving: Stream, reset: WireVector) -> Stream:
     """The index of the largest element of each result, some cycles after its last beat has left.
 
-    The comparison sees a beat when it leaves. It takes one in every cycle, because its answers are taken at once.
+    The comparison sees a beat a cycle after it has left. It takes one in every cycle, because its answers are taken at
+    once.
     """
     seen = Stream.declare("result_seen", leaving.type)
-    seen.drive(leaving.data, leaving.transfer, leaving.last)
+    data, last = delayed(leaving.data, 1, "result_left"), delayed(leaving.last, 1, "result_left_last")
+    seen.drive(data, delayed_flag(leaving.transfer, 1, "result_left_valid", reset), last)
     classes = argmax("result_class", seen, IntType(_COUNTER, signed=False), reset)
     classes.accept(Const(1, 1))
     return classes

@@ -210,7 +210,7 @@ def _multiplier_array(
     if shape.packed:
         terms, latency = packed_products(*common, groups=shape.parallel, fabric=shape.fabric)
     else:
-        terms, latency = dot_products(*common, shape.fabric.product_registers, shape.parallel)
+        terms, latency = dot_products(*common, shape.fabric, shape.parallel)
     latency += beat.delay
     valid, first, done = _flags(name, beat, latency, reset)
     bits = accumulator_bits(weights, element)

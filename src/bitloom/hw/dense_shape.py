@@ -149,7 +149,7 @@ class DenseShape:
         if self.product_digits:
             return self.latency_after(logic_latency(self.simd, self.product_digits, self.fabric.product_registers))
         dot = packed_latency if self.packed else dot_latency
-        return self.latency_after(dot(self.simd, self.fabric.product_registers))
+        return self.latency_after(dot(self.simd, self.fabric))
 
     def latency_after(self, dot: int) -> int:
         """The same, where the dot products take so many cycles."""

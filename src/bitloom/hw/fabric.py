@@ -32,6 +32,11 @@ class Fabric:
     ram_widths: tuple[tuple[int, int], ...]
 
     @property
+    def operand_registers(self) -> int:
+        """Registers between a memory's own and a multiplier: as many as behind it, and those of slow memories."""
+        return self.product_registers + self.memory_registers
+
+    @property
     def packs_products(self) -> bool:
         """Whether a slice is wide enough for two int8 weights side by side, times one int8 activation."""
         # 8 bits of one weight above the 16 of the other's products, and at least one more for their sums.

@@ -53,7 +53,7 @@ def logic_latency(simd: int, digits: int, product_registers: int = 1) -> int:
     Args:
         simd: lanes.
         digits: of a weight.
-        product_registers: see `bitloom.hw.multiply_accumulate.dot_products`.
+        product_registers: as many registers stand behind the memory of the weights (`bitloom.hw.fabric`).
     """
     return operand_latency(product_registers) + _levels(simd, digits)
 
@@ -120,7 +120,7 @@ def logic_products(
     _, elements, simd = weights.shape
     code = WeightCode.of(np.unique(weights).tolist())
     levels = _levels(simd, len(code.digits))
-    plan = LanePlan((), (0,) * simd, levels, fabric.product_registers)
+    plan = LanePlan((), (0,) * simd, levels, fabric.product_registers, fabric.product_registers)
     operands = activation_operands(name, [_unsigned(wire) for wire in activations], plan, groups)
     varying = (weights != weights[0]).any(axis=0)
     stored = _stored(name, code, weights, varying, address, fabric.product_registers)

@@ -29,6 +29,7 @@ import pyrtl
 from pyrtl import Const, Register, RomBlock, WireVector, select
 
 from bitloom.arith import Interval, IntType
+from bitloom.hw.fabric import XC7, Fabric
 from bitloom.hw.memory import field, pack_words, registered_rom
 from bitloom.hw.registers import constant, delayed, signed_sum
 
@@ -44,20 +45,22 @@ class LanePlan:
         delays: cycles, per lane.
         sum_latency: cycles from operands registered without delay to the registered sum of all lanes.
         product_registers: registers between a multiplier and the adder behind it.
+        operand_registers: registers between a memory's own and a multiplier.
     """
 
     chains: tuple[tuple[int, ...], ...]
     delays: tuple[int, ...]
     sum_latency: int
     product_registers: int
+    operand_registers: int
 
     @classmethod
-    def of(cls, simd: int, *, product_registers: int = 1, count: int = 0) -> LanePlan:
+    def of(cls, simd: int, *, fabric: Fabric = XC7, count: int = 0) -> LanePlan:
         """Chains of nearly equal length; shorter ones start later so that all end together.
 
         Args:
             simd: lanes.
-            product_registers: registers between a multiplier and the adder behind it.
+            fabric: of the chip.
             count: how many; 0 for as few as `CHAIN_LENGTH` allows.
         """
         count = count or -(-simd // CHAIN_LENGTH)
@@ -68,8 +71,9 @@ class LanePlan:
             for position, lane in enumerate(chain):
                 delays[lane] = longest - len(chain) + position
         tree_levels = (count - 1).bit_length()
-        chain_latency = product_registers + (0 if simd == 1 else longest)
-        return cls(chains, tuple(delays), chain_latency + tree_levels, product_registers)
+        products, operands = fabric.product_registers, fabric.operand_registers
+        chain_latency = products + (0 if simd == 1 else longest)
+        return cls(chains, tuple(delays), chain_latency + tree_levels, products, operands)
 
     def later(self, cycles: int) -> LanePlan:
         """The same, a number of cycles later."""
@@ -98,15 +102,15 @@ class Term:
         return signed_sum(pyrtl.concat(self.value, Const(1, 1)), pyrtl.concat(other, self.carry), bits + 1)[1:]
 
 
-def operand_latency(product_registers: int) -> int:
-    """Cycles from a memory address to the registers in front of the multipliers: as many to travel as behind them."""
-    return 1 + product_registers
+def operand_latency(operand_registers: int) -> int:
+    """Cycles from a memory address to the registers in front of the multipliers."""
+    return 1 + operand_registers
 
 
 @cache
-def dot_latency(simd: int, product_registers: int = 1) -> int:
+def dot_latency(simd: int, fabric: Fabric = XC7) -> int:
     """Cycles from the address of a beat to the registered sums of its products."""
-    return operand_latency(product_registers) + LanePlan.of(simd, product_registers=product_registers).sum_latency
+    return operand_latency(fabric.operand_registers) + LanePlan.of(simd, fabric=fabric).sum_latency
 
 
 def dot_products(
@@ -115,7 +119,7 @@ def dot_products(
     element: IntType,
     weights: npt.NDArray[np.int64],
     address: WireVector,
-    product_registers: int = 1,
+    fabric: Fabric = XC7,
     groups: int = 1,
 ) -> tuple[list[Term], int]:
     """The sums of products of one beat, for every processing element.
@@ -126,18 +130,17 @@ def dot_products(
         element: their type, signed.
         weights: int64, shape (words, pe, simd): what each address multiplies by.
         address: which word, one cycle before the activations' registers are loaded.
-        product_registers: one where the multiplier slice has the adder inside it; two where products travel to
-            adders in logic, so that neither way is long. Operands get as many behind their memories.
+        fabric: of the chip. It says how many registers stand behind a multiplier, and in front of it.
         groups: parts of equal size of the processing elements that have activations of their own.
 
     Returns:
         One signed sum per processing element, and the cycles from `address` to the registered sums.
     """
     _, elements, simd = weights.shape
-    plan = LanePlan.of(simd, product_registers=product_registers)
+    plan = LanePlan.of(simd, fabric=fabric)
     weight_bits = Interval(int(weights.min()), int(weights.max())).signed_bits
     lane_weights = read_weights(
-        name, weights, weight_bits, address, plan, varying=address[0], word_registers=product_registers
+        name, weights, weight_bits, address, plan, varying=address[0], word_registers=plan.operand_registers
     )
     operands = activation_operands(name, activations, plan, groups)
     sums = []
@@ -145,7 +148,7 @@ def dot_products(
         own_operands = operands[index * groups // elements :: groups]
         totals = chain_totals(f"{name}_pe{index}", plan, own_operands, lane_weights[index], weights[:, index], element)
         sums.append(add_terms(f"{name}_pe{index}", [Term(total) for total in totals]))
-    return sums, dot_latency(simd, product_registers)
+    return sums, dot_latency(simd, fabric)
 
 
 def activation_operands(
@@ -155,7 +158,7 @@ def activation_operands(
     operands: list[WireVector] = []
     for index, activation in enumerate(activations):
         register = Register(activation.bitwidth, f"{name}_x{index}")
-        waiting = plan.delays[index // groups] + plan.product_registers
+        waiting = plan.delays[index // groups] + plan.operand_registers
         register.next <<= delayed(activation, waiting, f"{name}_x{index}")
         operands.append(register)
     return operands

@@ -83,7 +83,7 @@ def packed_multipliers(pe: int, simd: int, groups: int = 1) -> int:
 
 
 @cache
-def packed_latency(simd: int, product_registers: int = 1) -> int:
+def packed_latency(simd: int, fabric: Fabric = XC7) -> int:
     """Cycles from the address of a beat to the sums of its products: enough for any number of chains.
 
     So timing does not depend on the weights.
@@ -91,7 +91,7 @@ def packed_latency(simd: int, product_registers: int = 1) -> int:
     fewest = len(LanePlan.of(simd).chains)
     # Along the longest chain, and through the tree behind it.
     needed = max(-(-simd // chains) + (chains - 1).bit_length() for chains in range(fewest, simd + 1))
-    return operand_latency(product_registers) + product_registers + (needed if simd > 1 else 0)
+    return operand_latency(fabric.operand_registers) + fabric.product_registers + (needed if simd > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ class Packing:
             chains += 1
         return cls(pairs, singles, high_bits, shift, chains)
 
-    def lanes(self, simd: int, product_registers: int) -> LanePlan:
+    def lanes(self, simd: int, fabric: Fabric) -> LanePlan:
         """Where each of the lanes sits; fewer cycles than `packed_latency` promises are made up for in front."""
-        plan = LanePlan.of(simd, product_registers=product_registers, count=self.chains)
-        promised = packed_latency(simd, product_registers) - operand_latency(product_registers)
+        plan = LanePlan.of(simd, fabric=fabric, count=self.chains)
+        promised = packed_latency(simd, fabric) - operand_latency(fabric.operand_registers)
         return plan.later(promised - plan.sum_latency)
 
     def stored(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -226,7 +226,7 @@ def packed_products(
     """
     packing = Packing.of(weights, element, groups=groups, fabric=fabric)
     _, elements, simd = weights.shape
-    plan = packing.lanes(simd, fabric.product_registers)
+    plan = packing.lanes(simd, fabric)
     operands = activation_operands(name, activations, plan, groups)
     stored = packing.stored(weights)
     bits = Interval(int(stored.min()), int(stored.max())).signed_bits
@@ -237,7 +237,7 @@ def packed_products(
         address,
         plan,
         varying=address[0],
-        word_registers=fabric.product_registers - 1,
+        word_registers=fabric.operand_registers - 1,
     )
     sums: dict[int, Term] = {}
     for low, high in packing.pairs:
@@ -258,7 +258,7 @@ def packed_products(
         own = operands[single * groups // elements :: groups]
         totals = chain_totals(prefix, plan, own, alone, weights[:, single], element)
         sums[single] = add_terms(prefix, [Term(total) for total in totals])
-    return [sums[index] for index in range(elements)], packed_latency(simd, fabric.product_registers)
+    return [sums[index] for index in range(elements)], packed_latency(simd, fabric)
 
 
 def multiplicand(low: WireVector, high: WireVector, packing: Packing) -> WireVector:

@@ -7,7 +7,7 @@
     W  ──▶ [data   ]──┘        │             └─▶ clear bits  (write one to clear)
     B  ◀── [response] ◀────────┘
 
-    AR ──▶ [address] ─ decode, select ──▶ [data, response] ──▶ R
+    AR ──▶ [address] ─ decode, select ─▶ [word] ──▶ [data, response] ──▶ R
                              ▲
                              └── from the circuit (read-only, write one to clear), [value]
 
@@ -24,8 +24,9 @@ as it takes; meanwhile one more request is held, and none is lost. Every request
     ======================================  ========  =============================
 
 The lowest two address bits are ignored: AXI4-Lite accesses whole words (ARM IHI 0022, section B1.1). A write with its
-address and data in cycle c changes registers at the end of cycle c + 1 and answers in c + 2; a read of cycle c answers
-in c + 2. Peak rate is one of each every two cycles.
+address and data in cycle c changes registers at the end of cycle c + 1 and answers in c + 2. A read of cycle c gives
+what registers hold in c + 1 and answers in c + 3: what it shows may stand anywhere on the chip. Peak rate is a write
+every two cycles and a read every three.
 """
 
 from __future__ import annotations
@@ -163,15 +164,18 @@ def _read_channel(name: str, register_map: RegisterMap, words: dict[int, WireVec
     execute = WireVector(1, f"{name}_read_execute")
     Input(3, f"{name}_arprot")
     address, held = _request(f"{name}_ar", Input(register_map.address_bits, f"{name}_araddr"), execute, reset)
-    execute <<= held & free
+    found = state(f"{name}_read_found", 1)
+    follow(found, held & ~execute, reset)
+    execute <<= held & found & free
     # At most one word is selected, so that gating each and joining them by OR chooses it.
     nothing = Const(0, bitwidth=WORD_BITS)
     gated = [select(address[2:] == offset >> 2, value, nothing) for offset, value in words.items()]
     while len(gated) > 1:
         gated = [one | other for one, other in zip(gated[::2], [*gated[1::2], nothing], strict=False)]
-    chosen = gated[0]
-    answer = select(_any_of(address[2:], register_map.registers), Const(OKAY, 2), Const(DECERR, 2))
-    follow(data, select(execute, chosen, data), reset)
+    word, answer = pyrtl.Register(WORD_BITS, f"{name}_read_word"), pyrtl.Register(2, f"{name}_read_answer")
+    word.next <<= gated[0]
+    answer.next <<= select(_any_of(address[2:], register_map.registers), Const(OKAY, 2), Const(DECERR, 2))
+    follow(data, select(execute, word, data), reset)
     follow(response, select(execute, answer, response), reset)
     follow(valid, execute | ~free, reset)
     connect(Output(1, f"{name}_rvalid"), valid)
