@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrtl import WireVector, concat
 
 from bitloom.hw.fifo import storage
-from bitloom.hw.registers import named
+from bitloom.hw.registers import follow, named, state
 from bitloom.hw.stream import Stream
 
 
@@ -15,7 +15,7 @@ def deep_fifo(name: str, stream: Stream, depth: int, reset: WireVector) -> Strea
     ```
               ┌───────────────────────────┐
       in ────▶│ memory  ─▶ [word]         │────▶ out
-      ready ◀─┤ held < depth   readable>0 ├◀─── ready
+      ready ◀─┤ full?              there? ├◀─── ready
               └───────────────────────────┘
 
       cycle        0     1     2     3
@@ -47,6 +47,10 @@ def deep_fifo(name: str, stream: Stream, depth: int, reset: WireVector) -> Strea
     room = WireVector(1, f"{name}_room")
     push = named(stream.valid & room, f"{name}_push")
     stream.accept(room)
-    held = storage(name, stream.type, depth, push, concat(stream.last, stream.data), reset, registered=True)
-    room <<= held.count != depth
+    word = concat(stream.last, stream.data)
+    held = storage(name, stream.type, depth, push, word, reset, registered=True, flagged=True)
+    # The same as held.count == depth, without the time that a long counter takes to say so.
+    full = state(f"{name}_full", 1)
+    follow(full, ~held.pop & (full | (push & (held.count == depth - 1))), reset)
+    room <<= ~full
     return held.output

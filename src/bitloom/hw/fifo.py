@@ -43,6 +43,7 @@ def storage(
     reset: WireVector,
     *,
     registered: bool = False,
+    flagged: bool = False,
 ) -> Storage:
     """Make a `Storage`.
 
@@ -62,6 +63,8 @@ def storage(
         word: the beat, above it whether it is the last.
         reset: empties it.
         registered: whether what is read goes into a register first.
+        flagged: whether a register of its own says that there is a beat, for whoever does much with that: a
+            long counter takes time to say so.
     """
     if depth < 1:
         raise HardwareError(f"a FIFO of {depth} beats", where=name)
@@ -87,11 +90,16 @@ def storage(
         read = Register(word.bitwidth, f"{name}_word")
         read.next <<= memory[following]
         # What was written in one cycle can be read in the next and is in the register in the one after.
+        written = delayed_flag(push, 1, f"{name}_written", reset)
         readable = state(f"{name}_readable", count.bitwidth)
-        follow(readable, _counted(readable, delayed_flag(push, 1, f"{name}_written", reset), pop), reset)
+        follow(readable, _counted(readable, written, pop), reset)
     else:
-        read, readable = memory[head], count
-    output.drive(read[: stream_type.bits], readable != 0, read[stream_type.bits])
+        read, readable, written = memory[head], count, push
+    there = readable != 0
+    if flagged:
+        there = state(f"{name}_there", 1)
+        follow(there, written | (there & ~(pop & (readable == 1))), reset)
+    output.drive(read[: stream_type.bits], there, read[stream_type.bits])
     follow(tail, select(push, (tail + 1).truncate(bits), tail), reset)
     follow(head, following, reset)
     follow(count, _counted(count, push, pop), reset)
