@@ -158,7 +158,8 @@ async def busy_while_inferences_are_under_way(dut):
     bench = await Bench.begin(dut, 5)
     bench.sink.pause = True
     sending = cocotb.start_soon(bench.infer(0))
-    await wait(dut, 3, "aclk")
+    # Until the wave of the reset has passed and the first beat is counted.
+    await wait(dut, 12, "aclk")
     for _ in range(LATENCY):
         assert await bench.read("status") == 1
         assert await bench.read("inferences") == 0

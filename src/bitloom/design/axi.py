@@ -35,7 +35,7 @@ def register_map(plan: Plan) -> RegisterMap:
     complete first output, packed as on ``m_axis`` and filled with zeros; they exist if it has at most 64 bytes. They
     change together, in the cycle after the result's last beat has left; `class` and `inferences` follow together
     some cycles later. So whoever has read that n inferences are complete finds the n-th result, or a later one,
-    everywhere.
+    everywhere. `busy`, `latency`, `interval` and `errors` see a beat some cycles after it has crossed its port.
     """
     read_only = Access.READ_ONLY
     registers = [

@@ -215,7 +215,7 @@ def credit_depth(beats: Callable[[int], int]) -> int:
     Args:
         beats: how many can be under way, from their reservation until so many cycles after their push.
 
-    >>> credit_depth(lambda cycles: 9 + cycles), credit_depth(lambda cycles: 30 + cycles)
+    >>> credit_depth(lambda cycles: 9 + cycles), credit_depth(lambda cycles: 31 + cycles)
     (16, 64)
     """
 
