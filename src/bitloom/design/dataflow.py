@@ -58,22 +58,22 @@ class _Builder:
         bus_reset = delayed(Input(1, "reset"), 1, "bus_reset")
         registers = add_registers(self.plan, bus_reset) if self.plan.bus is Bus.AXI else None
         wanted = bus_reset | registers.reset if registers else bus_reset
-        wave = ResetWave(wanted)
+        ports = [port.name for port in self.plan.outputs]
+        wave = ResetWave(wanted, [*(self.names[node.name] for node in self.graph.nodes), *ports])
         arriving = []
         for port in self.plan.inputs:
             buffered, crossing = input_stream(port, wave.closed)
             arriving.append(crossing)
-            self._offer(port.value, buffered, wave.front)
+            self._offer(port.value, buffered, wave.closed)
         for node in self.graph.nodes:
-            self._add(node, wave.next(self.names[node.name]))
+            self._add(node, wave.of(self.names[node.name]))
         for index, port in enumerate(self.plan.outputs):
-            reset = wave.next(port.name)
+            reset = wave.of(port.name)
             stream = convert_width(f"{port.name}_width", self._take(port.value), port.type, reset)
             leaving = output_buffer(port, stream, reset, wave.closed)
             if registers and index == 0:
                 watch(self.plan, registers, arriving, leaving, wave.front)
             output_port(port, leaving)
-        wave.finish()
         return tuple(self.taps)
 
     def _add(self, node: Node, reset: WireVector) -> None:

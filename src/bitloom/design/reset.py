@@ -1,26 +1,29 @@
-"""The reset of a network: a wave that goes along with the data, from one unit to the next in a cycle.
+"""The reset of a network: a wave that goes against the data, from one unit to the one before it in a cycle.
 
 One register that resets everything would have to reach the whole chip within a cycle. So every unit has one of its
-own, beside it, which the one before sets off:
+own, beside it, which that of the unit behind it sets off:
 
 ```
-   wanted ──▶ [core_reset] ─┬─▶ [node_0_reset] ─┬─▶ [node_1_reset] ─┬─▶ ...
+   wanted ──▶ [core_reset] ─┬─▶ [m_axis_reset] ─┬─▶ [node_1_reset] ─┬─▶ [node_0_reset] ─▶ ports open
                             ▼                   ▼                   ▼
-   ports closed          counters             node 0              node 1
+                         counters             output             node 1
 
-   cycle          0   1   2   3   4   5
-   wanted         1   0   0   0   0   0
-   core_reset     0   1   0   0   0   0
-   node_0_reset   0   0   1   0   0   0
-   node_1_reset   0   0   0   1   0   0
-   closed         0   1   1   1   1   0
+   cycle          0  1  2  3  4  5  6  7  8  9 10
+   wanted         1  0  0  0  0  0  0  0  0  0  0
+   core_reset     0  1  1  1  1  1  0  0  0  0  0
+   m_axis_reset   0  0  1  1  1  1  1  0  0  0  0
+   node_1_reset   0  0  0  1  1  1  1  1  0  0  0
+   node_0_reset   0  0  0  0  1  1  1  1  1  0  0
+   closed         0  1  1  1  1  1  1  1  1  1  0
 ```
 
-A unit is empty from its cycle on, and what gives it its input was emptied before. So nothing reaches it until the ports
-open, which they do when the last unit is empty. What the wave has not reached yet goes on for some cycles, unseen.
+Each is high for so long that in some cycle all are. A unit that begins by itself, as one with a constant does, begins
+when all that takes its beats is ready for them; and nothing enters until the ports open, behind the last.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pyrtl import Const, Register, WireVector, select
 
@@ -28,30 +31,35 @@ from bitloom.hw.registers import delayed, named, state
 
 
 class ResetWave:
-    """Makes the resets of units, in the order of the data.
+    """The resets of units.
+
+    Args:
+        wanted: somebody wants a reset.
+        units: their names, in the order of the data.
 
     Attributes:
         front: where the wave begins: resets what only looks at the ports.
         closed: high from the wave's beginning until it has passed; nothing may enter or leave.
     """
 
-    def __init__(self, wanted: WireVector) -> None:
-        self.front = named(delayed(wanted, 1, "core_reset_wanted"), "core_reset")
-        self.closed: Register = state("core_closed", 1)
-        self._wanted, self._last, self._units = wanted, self.front, 0
-
-    def next(self, name: str) -> WireVector:
-        """The reset of the next unit, ``{name}_reset``; all that it takes its input from have theirs already."""
-        self._last = named(delayed(self._last, 1, f"{name}_reset"), f"{name}_reset")
-        self._units += 1
-        return self._last
-
-    def finish(self) -> None:
-        """Drive `closed`, when every unit has its reset."""
-        cycles = self._units + 1
-        bits = cycles.bit_length()
+    def __init__(self, wanted: WireVector, units: Sequence[str]) -> None:
+        # As many as make all resets meet, and as many again until the last one has ended.
+        length = len(units) + 2
+        total = length + len(units)
+        bits = total.bit_length()
         left = state("core_reset_left", bits)
         passing = left != 0
         fewer = select(passing, (left - 1).truncate(bits), Const(0, bits))
-        left.next <<= select(self._wanted, Const(cycles, bits), fewer)
-        self.closed.next <<= self._wanted | passing
+        left.next <<= select(wanted, Const(total, bits), fewer)
+        self.closed: Register = state("core_closed", 1)
+        self.closed.next <<= wanted | passing
+        begins = wanted | (left > total - length + 1)
+        self.front = named(delayed(begins, 1, "core_reset_wanted"), "core_reset")
+        self._resets, reset = dict[str, WireVector](), self.front
+        for name in reversed(units):
+            reset = named(delayed(reset, 1, f"{name}_reset"), f"{name}_reset")
+            self._resets[name] = reset
+
+    def of(self, unit: str) -> WireVector:
+        """The reset of a unit."""
+        return self._resets[unit]
