@@ -11,6 +11,7 @@ from networks import BRANCHING, builder
 
 from bitloom.design import Circuit, design
 from bitloom.ir import Graph
+from bitloom.ops.concatenation import Concatenation
 from bitloom.plan import Bus, Target, make_plan
 from bitloom.run.circuit import port_elements, port_words
 
@@ -74,6 +75,11 @@ def table_network() -> Graph:
     return network.graph()
 
 
+def constant_first() -> Graph:
+    """A unit that begins by itself, with a constant, before anything has come in."""
+    return next(example.graph for example in Concatenation.examples() if "constant_first" in example.name)
+
+
 # Network, target, and how often it is stopped in the middle.
 CASES = {
     "chain": (dense_network([11, 7, 9, 3], 1), Target(interval=30), 20),
@@ -83,6 +89,7 @@ CASES = {
     "softmax": (dense_network([5, 4], 5, tail="softmax"), Target(interval=200), 8),
     "rows": (BRANCHING["reshaped_between"](), Target(interval=40), 10),
     "branches": (BRANCHING["shared_value"](), Target(interval=30), 10),
+    "constant first": (constant_first(), Target(interval=60), 20),
 }
 
 

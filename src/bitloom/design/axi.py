@@ -128,6 +128,7 @@ def watch(plan: Plan, registers: AxiRegisters, arriving: Sequence[Stream], leavi
         _frame(stream, f"input{index}_beat", reset)[1] for index, stream in enumerate(arriving[1:], start=1)
     ]
     bus.drive("errors.frame", pyrtl.rtl_any(*frame_errors))
+    # Both as late, so that distances stay the same.
     started = delayed_flag(first, 1, "input_start", reset)
     _count_cycles(bus, started, delayed_flag(ends, _TO_COUNTERS + 1, "result_end", reset), reset)
 

@@ -53,7 +53,7 @@ class ResetWave:
         left.next <<= select(wanted, Const(total, bits), fewer)
         self.closed: Register = state("core_closed", 1)
         self.closed.next <<= wanted | passing
-        begins = wanted | (left > total - length + 1)
+        begins = wanted | (left > len(units) + 1)
         self.front = named(delayed(begins, 1, "core_reset_wanted"), "core_reset")
         self._resets, reset = dict[str, WireVector](), self.front
         for name in reversed(units):

@@ -92,7 +92,7 @@ def storage(
         # What was written in one cycle can be read in the next and is in the register in the one after.
         written = delayed_flag(push, 1, f"{name}_written", reset)
         readable = state(f"{name}_readable", count.bitwidth)
-        follow(readable, _counted(readable, written, pop), reset)
+        follow(readable, _up_or_down(readable, written, pop), reset)
     else:
         read, readable, written = memory[head], count, push
     there = readable != 0
@@ -102,11 +102,11 @@ def storage(
     output.drive(read[: stream_type.bits], there, read[stream_type.bits])
     follow(tail, select(push, (tail + 1).truncate(bits), tail), reset)
     follow(head, following, reset)
-    follow(count, _counted(count, push, pop), reset)
+    follow(count, _up_or_down(count, push, pop), reset)
     return Storage(output, pop, count)
 
 
-def _counted(count: WireVector, up: WireVector, down: WireVector) -> WireVector:
+def _up_or_down(count: WireVector, up: WireVector, down: WireVector) -> WireVector:
     return select(up & ~down, count + 1, select(down & ~up, count - 1, count))
 
 
