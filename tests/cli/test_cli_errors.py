@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -178,6 +180,20 @@ def test_every_other_end(
     written = capsys.readouterr().err
     assert written.startswith(said)
     assert written.count("\n") == bool(said)
+
+
+def test_an_interrupt_that_became_another_error_is_an_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a module in C that was being imported: the interrupt is lost, and an ImportError comes out."""
+    handler = signal.getsignal(signal.SIGINT)
+
+    def fail() -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("initialization failed")
+
+    assert exit_status(fail) == 130
+    assert capsys.readouterr().err == "bitloom: error: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_bug_shows_its_traceback_only_where_asked(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from bitloom.errors import BitloomError
 
@@ -22,7 +25,7 @@ def exit_status(action: Callable[[], int]) -> int:
     """
     _prepare_streams()
     try:
-        status = action()
+        status = _interruptible(action)
         sys.stdout.flush()
         return status
     except SystemExit as end:  # argparse, after --help
@@ -50,6 +53,35 @@ def exit_status(action: Callable[[], int]) -> int:
             f"{TRACEBACK_VARIABLE}=1 shows"
         )
         return BUG
+
+
+def _interruptible(action: Callable[[], int]) -> int:
+    """The action's status; an action that Ctrl-C ended raises KeyboardInterrupt, whatever else it raised because of it.
+
+    Code in between may turn the interrupt into an error of its own: a module in C that is just being imported says
+    "initialization failed", and a compiler that got the same Ctrl-C gives up, which looks like a fault of its input.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()  # others cannot set handlers, nor are interrupted
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # ignored under nohup, say
+    ):
+        return action()
+    interrupted = False
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, notice)
+    try:
+        return action()
+    except Exception as error:
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _say(message: str) -> None:
