@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,7 @@ def imports(path: Path) -> Iterator[Import]:
             yield Import(module_name(path), name, f"{path.relative_to(ROOT)}:{node.lineno}", node in for_types)
 
 
+@functools.cache
 def all_imports() -> list[Import]:
     return [found for path in modules() for found in imports(path)]
 

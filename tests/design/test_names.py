@@ -3,20 +3,18 @@
 import re
 from dataclasses import replace
 
-import pyrtl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import assert_same_tensors, dense_network, random_inputs
 from networks import BRANCHING
+from signal_names import assert_signals_begin_with_their_node
 
 import bitloom.ops  # noqa: F401 - registers the operators
-from bitloom.design import Circuit, design
+from bitloom.design import design
 from bitloom.design.names import _KEYWORDS, _OWN_SIGNALS, identifier, unique_identifiers
-from bitloom.errors import UnsupportedError
 from bitloom.frontends import Model
-from bitloom.ir import Graph, operators
-from bitloom.passes import split_float_edges
+from bitloom.ir import Graph
 from bitloom.plan import Bus, Target, make_plan
 from bitloom.run import ExecutorOptions, create_executor
 
@@ -98,32 +96,11 @@ def test_nodes_may_have_any_names(names: tuple[str, str]) -> None:
     assert_same_tensors(create_executor("numpy", model).run(inputs), seen)
 
 
-def circuits() -> list[Circuit]:
-    """Every operator and every arrangement."""
-    targets = Target(interval=100_000), Target()
-    cases = [(make(), target) for make in BRANCHING.values() for target in targets]
-    examples = [example for kind in operators().values() for example in kind.examples()]
-    # Operators have several examples, which take the targets in turn.
-    cases += [(split_float_edges(each.graph).core, targets[index % 2]) for index, each in enumerate(examples)]
-    made = []
-    for graph, target in cases:
-        try:
-            made.append(design(make_plan(graph, target, Bus.AXI)))
-        except UnsupportedError:
-            continue
-    return made
-
-
-def test_signals_begin_with_their_node_or_are_the_designs_own() -> None:
-    """What `unique_identifiers` relies on."""
-    seen = circuits()
-    assert len(seen) > 40
-    for circuit in seen:
-        nodes = "|".join(unique_identifiers(node.name for node in circuit.plan.graph.nodes).values())
-        wires = [wire.name for wire in circuit.block.wirevector_set if not isinstance(wire, pyrtl.Const)]
-        wires += [memory.name for memory in circuit.block.memblock_by_name.values()]
-        for name in wires:
-            assert name == "reset" or _OWN_SIGNALS.match(name) or re.match(rf"({nodes})_[a-z]", name), name
+@pytest.mark.parametrize("target", [Target(interval=100_000), Target()], ids=["small", "fast"])
+@pytest.mark.parametrize("name", BRANCHING)
+def test_signals_begin_with_their_node_or_are_the_designs_own(name: str, target: Target) -> None:
+    """Of networks; test_verilog_conformance.py holds every operator to it."""
+    assert_signals_begin_with_their_node(design(make_plan(BRANCHING[name](), target, Bus.AXI)))
 
 
 @settings(max_examples=5, deadline=None)

@@ -145,8 +145,8 @@ def random_inputs(graph: Graph, inferences: int, seed: int) -> dict[str, Array]:
     return arrays
 
 
-def corner_inputs(graph: Graph) -> dict[str, Array]:
-    """Inferences in which every element of every input takes each of 256 values, then all ends.
+def corner_inputs(graph: Graph, every: int = 1) -> dict[str, Array]:
+    """Inferences in which every element of every input takes each of 256 values, or one in ``every``, then all ends.
 
     The values are all there are of 8 bits; the ends, the middle and some between of wider types; exact halves of
     a step of floats. The last three inferences are all lowest, all highest, and both in turn.
@@ -156,7 +156,7 @@ def corner_inputs(graph: Graph) -> dict[str, Array]:
         tensor_type = graph.type(name)
         values = corner_values(graph, name)
         positions = np.arange(tensor_type.size)
-        rolled = values[(np.arange(len(values))[:, None] + positions) % len(values)]
+        rolled = values[(np.arange(0, len(values), every)[:, None] + positions) % len(values)]
         ends = np.stack([np.full(tensor_type.size, values.min()), np.full(tensor_type.size, values.max())])
         turns = np.where(positions % 2, values.min(), values.max())[None]
         stacked = np.concatenate([rolled, ends, turns])
