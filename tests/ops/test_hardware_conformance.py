@@ -63,7 +63,7 @@ def test_circuit_is_numpy(example: Example, stalls: bool) -> None:
     """
     graph = example.graph
     elements = max(graph.type(name).size for name in graph.inputs)
-    every = 17 if not stalls else 5 if elements >= 64 else 1
+    every = 17 if not stalls else 5 if elements >= 32 else 1
     inputs = joined(corner_inputs(graph, every), random_inputs(graph, 4, seed=3))
     assert_circuit_agrees(graph, inputs, stalls=stalls, seed=11)
 
