@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# Test processes: one for each core.
+# Test processes: one for each core. A file stays in one: what its fixtures compile is compiled once.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ demo: $(VENV)/runtime.stamp ## run a quantized network on every executor and com
 	@$(BIN)/bitloom demo
 
 test: $(VENV)/dev.stamp ## run all tests and the examples in docstrings
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/dev.stamp ## check style and formatting
 	$(BIN)/ruff check .

@@ -80,6 +80,7 @@ def test_a_model_that_is_missing(program, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.usefixtures("_ctrl_c")
 def test_an_interrupted_build_leaves_nothing(digits, tmp_path):
     """Ctrl-C at some time during the work: status 130, one line, and the earlier build untouched."""
     folder = tmp_path / "digits"

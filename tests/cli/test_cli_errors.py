@@ -182,9 +182,9 @@ def test_every_other_end(
     assert written.count("\n") == bool(said)
 
 
+@pytest.mark.usefixtures("_ctrl_c")
 def test_an_interrupt_that_became_another_error_is_an_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
     """As of a module in C that was being imported: the interrupt is lost, and an ImportError comes out."""
-    handler = signal.getsignal(signal.SIGINT)
 
     def fail() -> int:
         with contextlib.suppress(KeyboardInterrupt):
@@ -193,7 +193,7 @@ def test_an_interrupt_that_became_another_error_is_an_interrupt(capsys: pytest.C
 
     assert exit_status(fail) == 130
     assert capsys.readouterr().err == "bitloom: error: interrupted\n"
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_bug_shows_its_traceback_only_where_asked(
