@@ -2,34 +2,15 @@
 
 import numpy as np
 import pytest
+from hardware_examples import EXAMPLES, REFUSED
 from models import corner_inputs, every_operator_network, joined, random_inputs
 
 import bitloom.ops  # noqa: F401 - registers the operators
-from bitloom.circuits.streaming import has_hardware
 from bitloom.errors import UnsupportedError
 from bitloom.frontends import Model
-from bitloom.ir import Example, Graph, operators
-from bitloom.passes import split_float_edges
+from bitloom.ir import Graph
 from bitloom.plan import Bus, Target, make_plan
 from bitloom.run.executor import ExecutorOptions, create_executor
-
-EXAMPLES = [
-    example
-    for operator in operators().values()
-    if has_hardware(operator)
-    for example in operator.examples()
-    if not any(node.operator.float_edge for node in example.graph.nodes)
-]
-# What the operators' circuits do not take; each must be an error that says so before any work.
-WITHOUT_CIRCUIT = {
-    "add_int16",
-    "arg_max_inner_axis",
-    "leaky_relu_int16",
-    "mul_int16",
-    "sub_int16",
-    "requantize_int16",
-    "requantize_narrow",
-}
 
 
 def assert_circuit_agrees(graph: Graph, inputs: dict[str, np.ndarray], **options) -> None:
@@ -42,35 +23,24 @@ def assert_circuit_agrees(graph: Graph, inputs: dict[str, np.ndarray], **options
         assert seen.tensors[name].dtype == tensor.dtype
 
 
-def has_circuit(graph: Graph) -> bool:
-    try:
-        make_plan(split_float_edges(graph).core)
-    except UnsupportedError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(
-    "example",
-    [example for example in EXAMPLES if example.name not in WITHOUT_CIRCUIT],
-    ids=lambda example: example.name,
-)
+@pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("stalls", [False, True], ids=["", "stalls"])
-def test_circuit_is_numpy(example: Example, stalls: bool) -> None:
+def test_circuit_is_numpy(name: str, stalls: bool) -> None:
     """Every value of every element with stalls, some without.
 
     An image has so many elements that every fifth inference brings all values to each lane of the circuit.
     """
-    graph = example.graph
-    elements = max(graph.type(name).size for name in graph.inputs)
+    graph = EXAMPLES[name].graph
+    elements = max(graph.type(value).size for value in graph.inputs)
     every = 17 if not stalls else 5 if elements >= 32 else 1
     inputs = joined(corner_inputs(graph, every), random_inputs(graph, 4, seed=3))
     assert_circuit_agrees(graph, inputs, stalls=stalls, seed=11)
 
 
-def test_what_has_no_circuit_is_known() -> None:
-    refused = {example.name for example in EXAMPLES if not has_circuit(example.graph)}
-    assert refused == WITHOUT_CIRCUIT
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_circuit_is_refused(name: str) -> None:
+    with pytest.raises(UnsupportedError):
+        make_plan(REFUSED[name].graph)
 
 
 @pytest.mark.parametrize("seed", range(3))

