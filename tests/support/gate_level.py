@@ -97,7 +97,7 @@ def _quick_script(top: str) -> str:
     """The same, except for block memories, which are left over as ``$__XILINX_BLOCKRAM`` cells.
 
     For a small design Yosys needs most of its time to read the macros of block memories, and cells that only vendors'
-    designs name. The rest is what ``help synth_xilinx`` lists; test_gate_level.py holds the two to the same netlist.
+    designs name. The rest is what ``synth_xilinx`` runs; test_gate_level.py holds the two to the same cells.
     """
     memories = (
         "memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt -lib +/xilinx/brams_xc4v.txt"
